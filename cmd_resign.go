@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"zkelect/zkelect"
+)
+
+const resignHelp = `Makes the leader stop its command, release, and let the next one lead; waits
+until that has happened; prints the old leader, the new one and how long it
+took.
+
+Exit code: 0 done; 1 there was no leader, or not that one; 2 an error, or
+refused; 124 time-out, with the word withdrawn (nothing happened), begun (the
+leader is stopping) or unknown.
+
+Examples:
+  zkelect resign -s zk1,zk2,zk3 /jobs/billing
+  # let a certain waiter lead next
+  zkelect resign --to web2:888 /jobs/billing
+  # only if that one still leads
+  zkelect resign --id web1:4121 /jobs/billing`
+
+// resignFlags are the flags of resign.
+type resignFlags struct {
+	*settings
+	cfg        zkelect.ResignConfig
+	output     string
+	outputFlag *option
+}
+
+func (p *program) resignCommand() *cli.Command {
+	f := &resignFlags{settings: p.newSettings("warn"), output: "table"}
+	f.cfg.Timeout = zkelect.DefaultResignTimeout
+	outputs := []string{"table", "json"}
+	f.outputFlag = &option{name: "output", short: "o", arg: "FORMAT", preset: "table", set: oneOf(&f.output, outputs, outputs),
+		usage: "table or json"}
+	f.options = append([]*option{
+		{name: "to", arg: "ID", set: text(&f.cfg.To), usage: "the waiter that leads next: its id or its node's name"},
+		{name: "id", arg: "ID", set: text(&f.cfg.ID), usage: "only if ID is the leader now"},
+		{name: "timeout", arg: "DURATION", preset: "30s", set: longer(&f.cfg.Timeout), usage: "the longest wait for it to have happened"},
+		{name: "force", set: boolean(&f.cfg.Force), usage: "delete the queue node of a leader that cannot cooperate"},
+		{name: "no-successor", set: boolean(&f.cfg.NoSuccessor), usage: "also where nobody waits"},
+		f.outputFlag,
+	}, f.options...)
+	return &cli.Command{
+		Name: "resign", Usage: "move leadership by hand", UsageText: "zkelect resign [flags] [PATH]",
+		Description: resignHelp, Flags: f.flags(),
+		Action: func(ctx *cli.Context) error { return p.resignAction(f, ctx.Args().Slice()) },
+	}
+}
+
+func (p *program) resignAction(f *resignFlags, args []string) error {
+	args, err := p.parseFlags(f.options, args, true)
+	switch {
+	case errors.Is(err, errHelp):
+		return p.help(p.app.Command("resign"))
+	case err != nil:
+		return err
+	case f.cfg.Force && f.cfg.To != "":
+		return p.usage("--force and --to exclude each other: a deleted node hands over to nobody; give one")
+	}
+	if err := p.takePath(f.settings, args); err != nil {
+		return err
+	}
+	log := f.logger(p.stderr)
+	if f.cfg.Config, err = f.config(log); err != nil {
+		return err
+	}
+	if err := f.cfg.Validate(); err != nil {
+		return p.usage("%s", errorText(err))
+	}
+	f.nameDefault(log)
+
+	// A resigner that a signal ends withdraws its request first: the leader
+	// would else find it until our session is over.
+	ctx, stop := context.WithCancelCause(context.Background())
+	defer stop(nil)
+	signals := catchSignals(syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		select {
+		case s := <-signals:
+			stop(&interrupted{s.(syscall.Signal)})
+		case <-ctx.Done():
+		}
+	}()
+
+	done, err := p.resign(ctx, f.cfg)
+	if done != nil && (!f.quiet || f.outputFlag.given) {
+		if err := p.showResigned(f.output, done); err != nil {
+			return err
+		}
+	}
+	var late *zkelect.ResignTimeout
+	var sig *interrupted
+	switch {
+	case err == nil, errors.As(err, &sig):
+		return err
+	case errors.As(context.Cause(ctx), &sig) && errors.As(err, &late):
+		return fmt.Errorf("%w; the request is %s", sig, late.State)
+	case errors.As(context.Cause(ctx), &sig):
+		return fmt.Errorf("%w: %s", sig, errorText(err))
+	case errors.As(err, &late) && strings.Contains(late.Text, string(late.State)):
+		return fmt.Errorf("%w: %s", errTimeout, late.Text)
+	case errors.As(err, &late):
+		return fmt.Errorf("%w: %s: %s", errTimeout, late.State, late.Text)
+	}
+	return err
+}
+
+// showResigned prints what was done.
+func (p *program) showResigned(output string, r *zkelect.Resigned) error {
+	if output == "json" {
+		rounded := *r
+		rounded.Seconds = math.Round(r.Seconds*1000) / 1000
+		enc := json.NewEncoder(p.stdout)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(rounded)
+	}
+	forced := ""
+	if r.Forced {
+		forced = " (forced)"
+	}
+	_, err := fmt.Fprintf(p.stdout, "%s  %s -> %s  %.3fs%s\n", printable(r.Path), orNobody(r.Old), orNobody(r.New), r.Seconds, forced)
+	return err
+}
+
+func orNobody(id *string) string {
+	if id == nil {
+		return "nobody"
+	}
+	return printable(*id)
+}

@@ -1,0 +1,335 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"zkelect/zkelect"
+)
+
+const runHelp = `Contends in the election at --path, waits, runs CMD while it leads, stops CMD
+when leadership ends, and only then lets the next one lead. CMD gets
+ZKELECT_FENCING_TOKEN and others in its environment.
+
+Exit code: CMD's own; 128+n if signal n killed it; 121 resigned on request;
+122 leadership lost and CMD stopped; 124 (or -E) someone else leads; 125
+zkelect failed; 126 CMD cannot be executed; 127 CMD not found. The last log
+line says which: cause=exited, signalled, stopped, resigned, lost, not-leader
+or error.
+
+Examples:
+  # a daemon on several hosts, one of which runs it
+  zkelect run -s zk1,zk2,zk3 -p /jobs/billing -- billingd --port 8080
+  # the same cron entry on several hosts
+  zkelect run -s zk1,zk2,zk3 -p /jobs/nightly -nq -E 0 -- backup.sh
+  # lead again after leadership was lost or resigned
+  zkelect run -s zk1,zk2,zk3 -p /jobs/billing --requeue lost -- billingd`
+
+// runFlags are the flags of run.
+type runFlags struct {
+	*settings
+	cfg      zkelect.RunConfig
+	wait     *option
+	conflict int
+}
+
+// runEnd is how a run ended that got past its flags.
+type runEnd struct {
+	zkelect.Outcome
+	conflict int
+	err      error
+}
+
+func (e *runEnd) Error() string { return string(e.Cause) }
+func (e *runEnd) Unwrap() error { return e.err }
+
+func (p *program) runCommand() *cli.Command {
+	f := &runFlags{settings: p.newSettings("info"), conflict: exitTimeout}
+	f.cfg.StopTimeout, f.cfg.RequeueDelay = zkelect.DefaultStopTimeout, zkelect.DefaultRequeueDelay
+	f.wait = &option{name: "wait", short: "w", arg: "DURATION", preset: "for ever", set: duration(&f.cfg.Wait),
+		usage: "wait at most this long for leadership, connecting included; 0 is --nonblock. With --requeue the limit is for each term"}
+	f.options = append([]*option{
+		{name: "id", arg: "ID", preset: "HOST:PID", set: text(&f.cfg.ID),
+			usage: "this participant's name, as status shows it"},
+		{name: "nonblock", short: "n", set: boolean(&f.cfg.NoWait),
+			usage: "do not wait: if someone else leads, exit with the conflict code"},
+		f.wait,
+		{name: "conflict-exit-code", short: "E", arg: "N", preset: "124", set: f.setConflict,
+			usage: "the exit code, 0 to 255, where someone else leads"},
+		{name: "requeue", arg: "WHEN", preset: "never", usage: "contend again: never, lost (after leadership was lost or resigned) or always (also after CMD ended by itself)",
+			set: oneOf(&f.cfg.Requeue, []string{"never", "lost", "always"}, []zkelect.Requeue{zkelect.RequeueNever, zkelect.RequeueLost, zkelect.RequeueAlways})},
+		{name: "requeue-delay", arg: "DURATION", preset: "1s", set: longer(&f.cfg.RequeueDelay),
+			usage: "with --requeue always, the pause after CMD failed, doubling to 30s"},
+		{name: "stop-signal", arg: "SIGNAL", preset: "TERM", set: f.setStopSignal,
+			usage: "the first signal of a stop, a name or a number"},
+		{name: "stop-timeout", arg: "DURATION", preset: "5s", set: duration(&f.cfg.StopTimeout),
+			usage: "then KILL for all of CMD's processes; never later than the lease allows"},
+		{name: "tick-time", arg: "DURATION", preset: "auto", set: f.setTickTime,
+			usage: "the ensemble's tickTime, for the lease's margin"},
+	}, f.options...)
+	return &cli.Command{
+		Name: "run", Usage: "run a command while leading", UsageText: "zkelect run [flags] -- CMD [ARG...]",
+		Description: runHelp, Flags: f.flags(),
+		Action: func(ctx *cli.Context) error { return p.runAction(f, ctx.Args().Slice()) },
+	}
+}
+
+func (f *runFlags) setConflict(s string) error {
+	n, err := strconv.ParseUint(s, 10, 8)
+	if err != nil {
+		return fmt.Errorf("%q is not an exit code; give 0 to 255", s)
+	}
+	f.conflict = int(n)
+	return nil
+}
+
+func (f *runFlags) setStopSignal(s string) (err error) {
+	f.cfg.StopSignal, err = parseSignal(s)
+	return err
+}
+
+func (f *runFlags) setTickTime(s string) error {
+	if s == "auto" {
+		f.cfg.TickTime = 0
+		return nil
+	}
+	return longer(&f.cfg.TickTime)(s)
+}
+
+// parseSignal reads TERM, SIGTERM, 15, RTMIN+1 or RTMAX-1, the last two as
+// kill counts them on Linux: the C library keeps 32 and 33 to itself.
+func parseSignal(s string) (syscall.Signal, error) {
+	const rtmin, rtmax = 34, 64
+	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
+	if sig := unix.SignalNum("SIG" + name); sig != 0 {
+		return sig, nil
+	}
+	base, sign := 0, 1
+	switch {
+	case strings.HasPrefix(name, "RTMIN"):
+		base, name = rtmin, strings.TrimPrefix(name[5:], "+")
+	case strings.HasPrefix(name, "RTMAX"):
+		base, sign, name = rtmax, -1, strings.TrimPrefix(name[5:], "-")
+	}
+	n, err := strconv.ParseUint(name, 10, 7)
+	if base != 0 && name == "" {
+		n, err = 0, nil
+	}
+	sig := base + sign*int(n)
+	if err != nil || sig < 1 || sig > rtmax || base != 0 && sig < rtmin {
+		return 0, fmt.Errorf("%q is not a signal; give a name or a number, such as TERM, INT, 15", s)
+	}
+	return syscall.Signal(sig), nil
+}
+
+func (p *program) runAction(f *runFlags, args []string) error {
+	command, err := p.parseFlags(f.options, args, false)
+	switch {
+	case errors.Is(err, errHelp):
+		return p.help(p.app.Command("run"))
+	case err != nil:
+		return err
+	case f.cfg.NoWait && f.wait.given:
+		return p.usage("--nonblock and --wait exclude each other; give one")
+	case len(command) == 0:
+		return p.usage("no command to run; give one after the flags: zkelect run [flags] -- CMD")
+	}
+	f.cfg.NoWait = f.cfg.NoWait || f.wait.given && f.cfg.Wait == 0
+	f.cfg.Command = command
+
+	// A reader of our log that is gone must not end us while the child lives:
+	// Go's runtime dies of SIGPIPE on standard error unless it is caught, and
+	// an ignored one the child would inherit.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	stderr := p.stderr
+	if file, ok := stderr.(*os.File); ok {
+		stderr = zkelect.LogFile(file)
+	}
+	w := newLogWriter(stderr)
+	defer w.close()
+	log := f.logger(w)
+
+	outcome := zkelect.Outcome{Cause: zkelect.CauseError}
+	if f.cfg.Config, err = f.config(log); err == nil {
+		if err := f.cfg.Validate(); err != nil {
+			return p.usage("%s", errorText(err))
+		}
+		f.nameDefault(log)
+		err = p.refuseNested(f.cfg.Config)
+	}
+	if err == nil {
+		f.cfg.Settings = f.environment(f.cfg.Config)
+		// Not TSTP: while only waiting, Ctrl-Z may suspend us as any program.
+		f.cfg.Signals = catchSignals(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT,
+			syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT)
+		outcome, err = p.run(context.Background(), f.cfg)
+	}
+	end := &runEnd{Outcome: outcome, conflict: f.conflict, err: err}
+	f.logEnd(w, end)
+	return end
+}
+
+// catchSignals has HUP and others sent to a channel. A HUP that is ignored when
+// we start stays so: that is what nohup does.
+func catchSignals(others ...os.Signal) chan os.Signal {
+	if !signal.Ignored(syscall.SIGHUP) {
+		others = append(others, syscall.SIGHUP)
+	}
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, others...)
+	return signals
+}
+
+// refuseNested refuses what would wait for ever: a run below a zkelect that
+// leads the same election and lives until we have ended.
+func (p *program) refuseNested(cfg zkelect.Config) error {
+	node := p.getenv("ZKELECT_NODE")
+	if node == "" {
+		return nil
+	}
+	ours, err := zkelect.ParseConnectString(cfg.Servers)
+	if err != nil {
+		return err
+	}
+	above, err := zkelect.ParseConnectString(cmp.Or(p.getenv("ZKELECT_SERVERS"), zkelect.DefaultServers))
+	if err != nil {
+		return err
+	}
+	// Either may name only some servers of the ensemble.
+	shared := slices.ContainsFunc(ours.Servers, func(s string) bool { return slices.Contains(above.Servers, s) })
+	if !shared || ours.Chroot+cfg.Path != above.Chroot+path.Dir(node) {
+		return nil
+	}
+	return fmt.Errorf("this run is inside one that leads %s (ZKELECT_NODE is %s) and would wait for it for ever; give another --path, or unset ZKELECT_NODE if that run is over", cfg.Path, node)
+}
+
+// environment is what the child needs to reach the same servers in the same
+// way; the library adds the term's own variables. Paths are made absolute, as
+// the child may change its directory.
+func (s *settings) environment(cfg zkelect.Config) []string {
+	env := []string{
+		"ZKELECT_SERVERS=" + cfg.Servers,
+		"ZKELECT_RECIPE=" + cfg.Recipe.String(),
+		"ZKELECT_SESSION_TIMEOUT=" + cfg.SessionTimeout.String(),
+		"ZKELECT_CONNECT_TIMEOUT=" + cfg.ConnectTimeout.String(),
+	}
+	if s.secretFile != "" {
+		env = append(env, "ZKELECT_AUTH_FILE="+s.secretFile)
+	}
+	// An ACL for the creator is an error without the credentials, and those
+	// of ZKELECT_AUTH do not reach the child.
+	if s.aclFlag.given && (cfg.ACL == zkelect.ACLOpen || s.secretFile != "") {
+		env = append(env, "ZKELECT_ACL="+s.acl)
+	}
+	// The levels of status and resign are others than run's unless one asks.
+	if s.levelFlag.given {
+		env = append(env, "ZKELECT_LOG_LEVEL="+strings.ToLower(s.level.String()))
+	}
+	if s.formatFlag.given {
+		env = append(env, "ZKELECT_LOG_FORMAT="+s.format)
+	}
+	return env
+}
+
+// logEnd writes the last line, whatever the level: it tells the child's exit
+// codes from zkelect's own.
+func (f *runFlags) logEnd(w io.Writer, end *runEnd) {
+	code := runCode(end)
+	if f.quiet && code == 0 {
+		return
+	}
+	level := slog.LevelInfo
+	attrs := []slog.Attr{slog.String("cause", string(end.Cause)), slog.Int("code", code)}
+	if end.Signal != 0 {
+		attrs = append(attrs, slog.String("signal", cmp.Or(unix.SignalName(end.Signal), end.Signal.String())))
+	}
+	if end.Leader != "" {
+		attrs = append(attrs, slog.String("leader", end.Leader))
+	}
+	if end.err != nil {
+		attrs = append(attrs, slog.String("error", errorText(end.err)))
+	}
+	switch {
+	case end.Cause == zkelect.CauseError || end.Cause == zkelect.CauseLost:
+		level = slog.LevelError
+	case code != 0:
+		level = slog.LevelWarn
+	}
+	attrs = append(attrs, slog.String("path", f.path))
+	slog.New(f.handler(w, slog.LevelDebug)).LogAttrs(context.Background(), level, "done", attrs...)
+}
+
+// logWriter keeps whoever reads our standard error, a pager or a full pipe,
+// from holding up the candidate: its lease would run out meanwhile. Lines that
+// find no room are dropped and counted.
+type logWriter struct {
+	mu      sync.Mutex
+	lines   chan []byte
+	dropped int
+	closed  bool
+	written chan struct{}
+}
+
+func newLogWriter(to io.Writer) *logWriter {
+	w := &logWriter{lines: make(chan []byte, 1024), written: make(chan struct{})}
+	go func() {
+		defer close(w.written)
+		for line := range w.lines {
+			_, _ = to.Write(line) // nobody to tell
+		}
+	}()
+	return w
+}
+
+func (w *logWriter) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return len(line), nil
+	}
+	if w.dropped > 0 && w.put(fmt.Appendf(nil, "zkelect: %d log lines dropped: standard error was blocked\n", w.dropped)) {
+		w.dropped = 0
+	}
+	if w.dropped > 0 || !w.put(bytes.Clone(line)) {
+		w.dropped++
+	}
+	return len(line), nil
+}
+
+func (w *logWriter) put(line []byte) bool {
+	select {
+	case w.lines <- line:
+		return true
+	default:
+		return false
+	}
+}
+
+// close writes what is left, for a second where nobody reads.
+func (w *logWriter) close() {
+	w.mu.Lock()
+	w.closed = true
+	close(w.lines)
+	w.mu.Unlock()
+	select {
+	case <-w.written:
+	case <-time.After(time.Second):
+	}
+}

@@ -1,0 +1,408 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"reflect"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"zkelect/zkelect"
+)
+
+const statusHelp = `Shows who leads, who waits, in the order in which they would lead, and how
+the last term ended. It joins nothing and changes nothing.
+
+Exit code, as grep: 0 there is a leader (or what was asked holds), 1 not, 2
+an error. With -q it is the whole answer, unless -o asks for an output.
+
+Examples:
+  zkelect status -s zk1,zk2,zk3 /jobs/billing
+  # the leader's id alone
+  leader=$(zkelect status -o id /jobs/billing)
+  # inside run's CMD: is this term still the current one?
+  zkelect status -q --token "$ZKELECT_FENCING_TOKEN" || exit 1
+  # wait until a participant of this host leads
+  zkelect status -qW --mine /jobs/billing`
+
+// inspector is what status needs of a zkelect.Inspector.
+type inspector interface {
+	Inspect(ctx context.Context, path string) (*zkelect.Election, error)
+	Holds(ctx context.Context, path string, cond zkelect.Condition) (bool, *zkelect.Election, error)
+	Watch(ctx context.Context, path string, each func(*zkelect.Election) bool) error
+	Elections(ctx context.Context, root string, each func(*zkelect.Election) error) error
+	Close()
+}
+
+// statusFlags are the flags of status.
+type statusFlags struct {
+	*settings
+	output           string
+	watch, recursive bool
+	cond             zkelect.Condition
+	timeout          time.Duration
+
+	outputFlag, timeoutFlag *option
+}
+
+func (p *program) statusCommand() *cli.Command {
+	f := &statusFlags{settings: p.newSettings("warn"), output: "table", timeout: 10 * time.Second}
+	outputs := []string{"table", "id", "json"}
+	f.outputFlag = &option{name: "output", short: "o", arg: "FORMAT", preset: "table", set: oneOf(&f.output, outputs, outputs),
+		usage: "table, id (the leader's id alone) or json"}
+	f.timeoutFlag = &option{name: "timeout", arg: "DURATION", preset: "10s; none with --watch", set: longer(&f.timeout),
+		usage: "the longest wait for the answer"}
+	f.options = append([]*option{
+		f.outputFlag,
+		{name: "watch", short: "W", set: boolean(&f.watch),
+			usage: "stay and print each change; with a condition, until it holds"},
+		{name: "recursive", short: "r", set: boolean(&f.recursive),
+			usage: "every election at or below PATH, a line each; with a condition, those for which it holds"},
+		{name: "mine", set: boolean(&f.cond.Mine), usage: "condition: a participant of this host leads"},
+		{name: "leader-is", arg: "ID", set: text(&f.cond.LeaderIs), usage: "condition: ID leads"},
+		{name: "token", arg: "N", set: f.setToken, usage: "condition: the current term's fencing token is N"},
+		f.timeoutFlag,
+	}, f.options...)
+	return &cli.Command{
+		Name: "status", Usage: "show who leads and who waits", UsageText: "zkelect status [flags] [PATH]",
+		Description: statusHelp, Flags: f.flags(),
+		Action: func(ctx *cli.Context) error { return p.statusAction(f, ctx.Args().Slice()) },
+	}
+}
+
+func (f *statusFlags) setToken(s string) (err error) {
+	if f.cond.Token, err = strconv.ParseInt(s, 10, 64); err != nil || f.cond.Token <= 0 {
+		return fmt.Errorf("%q is not a fencing token; give a number from 1", s)
+	}
+	return nil
+}
+
+func (p *program) statusAction(f *statusFlags, args []string) error {
+	args, err := p.parseFlags(f.options, args, true)
+	switch {
+	case errors.Is(err, errHelp):
+		return p.help(p.app.Command("status"))
+	case err != nil:
+		return err
+	case f.watch && f.recursive:
+		return p.usage("--watch and --recursive exclude each other; give one")
+	}
+	if err := p.takePath(f.settings, args); err != nil {
+		return err
+	}
+	log := f.logger(p.stderr)
+	cfg, err := f.config(log)
+	if err != nil {
+		return err
+	}
+	if f.recursive && f.path == "/" {
+		cfg.Path = zkelect.DefaultPath // where nothing is looked for; the root itself can hold no election
+	}
+	// status makes nothing, so an ACL from the environment is not its concern.
+	cfg.ACL = zkelect.ACLAuto
+	if err := cfg.Validate(); err != nil {
+		return p.usage("%s", errorText(err))
+	}
+	f.nameDefault(log)
+	ctx := context.Background()
+	if !f.watch || f.timeoutFlag.given {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.timeout)
+		defer cancel()
+		if cfg.ConnectTimeout == 0 || cfg.ConnectTimeout > f.timeout {
+			cfg.ConnectTimeout = f.timeout
+		}
+	}
+	// Bounded by its own timeout, whose error tells of each server.
+	i, err := p.open(context.Background(), cfg)
+	if err != nil {
+		return err
+	}
+	defer i.Close()
+	err = p.status(ctx, f, i, log)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer on %s from %s within %v; check the servers, or give a longer --timeout", f.path, f.servers, f.timeout)
+	}
+	return err
+}
+
+// takePath takes the argument of status and resign as the path.
+func (p *program) takePath(s *settings, args []string) error {
+	switch {
+	case len(args) > 1:
+		return p.usage("extra argument %q; give one path", args[1])
+	case len(args) == 1 && args[0] == "":
+		return p.usage("the path is empty")
+	case len(args) == 1 && s.pathFlag.given && !s.pathFlag.fromEnv && s.path != args[0]:
+		return p.usage("two paths, %q by --path and %q; give one", s.path, args[0])
+	case len(args) == 1:
+		s.path, s.pathFlag.given = args[0], true
+	}
+	return nil
+}
+
+func (p *program) status(ctx context.Context, f *statusFlags, i inspector, log *slog.Logger) error {
+	switch {
+	case f.recursive:
+		return p.statusAll(ctx, f, i)
+	case f.watch:
+		return p.statusWatch(ctx, f, i, log)
+	}
+	var e *zkelect.Election
+	var holds bool
+	var err error
+	if f.cond == (zkelect.Condition{}) {
+		e, err = i.Inspect(ctx, f.path)
+		holds = err == nil && e.Leader != nil
+	} else {
+		holds, e, err = i.Holds(ctx, f.path, f.cond)
+	}
+	switch {
+	case errors.Is(err, zkelect.ErrNoElection) && f.quiet:
+		return errNo
+	case err != nil:
+		return err
+	}
+	f.show(p.stdout, e, log)
+	if !holds {
+		return errNo
+	}
+	return nil
+}
+
+// statusWatch prints each change. With a condition it ends once that is proved.
+func (p *program) statusWatch(ctx context.Context, f *statusFlags, i inspector, log *slog.Logger) error {
+	var last *zkelect.Election
+	for {
+		holds, proof := false, error(nil)
+		err := i.Watch(ctx, f.path, func(e *zkelect.Election) bool {
+			if !reflect.DeepEqual(e, last) {
+				f.show(p.stdout, e, log)
+			}
+			last = e
+			if f.cond == (zkelect.Condition{}) {
+				return true
+			}
+			holds, _, proof = i.Holds(ctx, f.path, f.cond)
+			if errors.Is(proof, zkelect.ErrNoElection) {
+				proof = nil
+			}
+			return !holds && proof == nil
+		})
+		switch {
+		case holds:
+			return nil
+		case ctx.Err() != nil && f.cond == (zkelect.Condition{}) && last != nil && last.Leader != nil:
+			return nil
+		case ctx.Err() != nil:
+			return errNo
+		case err != nil || proof == nil:
+			return err
+		}
+		// The watch may have no change to tell after one that could not be
+		// proved: look at all of it again.
+		log.Warn("cannot prove the condition; trying again", "error", proof, "path", f.path)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// statusAll prints a line for each election, as it is found.
+func (p *program) statusAll(ctx context.Context, f *statusFlags, i inspector) error {
+	found := false
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	if f.output == "table" && f.shows() {
+		fmt.Fprintln(w, "PATH\tLEADER\tSINCE\tWAITING")
+	}
+	err := i.Elections(ctx, f.path, func(e *zkelect.Election) error {
+		holds := e.Leader != nil
+		if f.cond != (zkelect.Condition{}) {
+			var err error
+			if holds, _, err = i.Holds(ctx, e.Path, f.cond); err != nil && !errors.Is(err, zkelect.ErrNoElection) {
+				return err
+			} else if !holds {
+				return nil
+			}
+		}
+		found = found || holds
+		switch {
+		case !f.shows():
+		case f.output == "json":
+			return writeJSON(p.stdout, e)
+		case f.output == "id" && e.Leader != nil:
+			fmt.Fprintf(w, "%s\t%s\n", printable(e.Path), printable(e.Leader.ID))
+		case f.output == "table":
+			id, since, waiting := "-", "-", len(e.Participants)
+			if e.Leader != nil {
+				id, since, waiting = printable(e.Leader.ID), age(e.Leader.Since), waiting-1
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\n", printable(e.Path), id, since, waiting)
+		}
+		return nil
+	})
+	if flushed := w.Flush(); err == nil {
+		err = flushed
+	}
+	if err == nil && !found {
+		return errNo
+	}
+	return err
+}
+
+// shows tells whether the answer is printed. Under -q the exit code is the
+// answer, as grep's, unless an output is asked for.
+func (f *statusFlags) shows() bool { return !f.quiet || f.outputFlag.given }
+
+// show prints an election in the form that was asked for.
+func (f *statusFlags) show(w io.Writer, e *zkelect.Election, log *slog.Logger) {
+	for _, warning := range e.Warnings {
+		log.Warn(warning, "path", e.Path)
+	}
+	switch {
+	case !f.shows():
+	case f.output == "json":
+		_ = writeJSON(w, e)
+	case f.output == "table":
+		writeTable(w, e)
+		if f.watch {
+			fmt.Fprintln(w)
+		}
+	case e.Leader != nil:
+		fmt.Fprintln(w, printable(e.Leader.ID))
+	case f.watch: // an empty line where nobody leads any more
+		fmt.Fprintln(w)
+	}
+}
+
+// writeTable is an election for people.
+func writeTable(to io.Writer, e *zkelect.Election) {
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	defer w.Flush()
+	fmt.Fprintf(w, "ELECTION\t%s (%s)\n", printable(e.Path), printable(e.Recipe))
+	if l := e.Leader; l != nil {
+		fmt.Fprintf(w, "LEADER\t%s\n", printable(l.ID))
+		if l.Host != "" {
+			fmt.Fprintf(w, "HOST\t%s\n", printable(l.Host))
+		}
+		if l.PID != 0 {
+			fmt.Fprintf(w, "PID\t%d\n", l.PID)
+		}
+		fmt.Fprintf(w, "SINCE\t%s (%s)\n", clock(l.Since), age(l.Since))
+		if l.FencingToken != 0 {
+			fmt.Fprintf(w, "TOKEN\t%d\n", l.FencingToken)
+		}
+		fmt.Fprintf(w, "SESSION\t%s\n", printable(l.Session))
+	} else {
+		fmt.Fprintln(w, "LEADER\tnone")
+	}
+	if e.Last != nil {
+		fmt.Fprintf(w, "LAST\t%s\n", lastTerm(e.Last))
+	}
+	if len(e.Participants) > 0 {
+		w.Flush() // the columns below have other widths
+		fmt.Fprintln(w, "\n#\tID\tSTATE\tFOR")
+	}
+	for n, x := range e.Participants {
+		state := "waits"
+		if x.Leader {
+			state = "leads"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", n+1, printable(x.ID), state, age(x.Since))
+	}
+}
+
+// lastTerm is who led last, how that ended, and when.
+func lastTerm(l *zkelect.LastTerm) string {
+	s := printable(l.ID) + ", " + printable(string(l.Cause))
+	if l.ExitCode != nil {
+		s += fmt.Sprintf(" with code %d", *l.ExitCode)
+	}
+	if l.Until != nil {
+		s += " " + clock(*l.Until)
+		if l.Since != nil {
+			s += " after " + span(l.Until.Sub(*l.Since))
+		}
+	}
+	return s
+}
+
+func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
+
+// age is the time since t, which is by the servers' clock: ours may be behind.
+func age(t time.Time) string { return span(max(0, time.Since(t))) }
+
+// span is a duration as people say it: two units are enough.
+func span(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "?"
+	case d < time.Second:
+		return d.Truncate(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Truncate(100 * time.Millisecond).String()
+	case d < time.Hour:
+		return strings.TrimSuffix(d.Truncate(time.Second).String(), "0s")
+	case d < 48*time.Hour:
+		return strings.TrimSuffix(d.Truncate(time.Minute).String(), "0s")
+	}
+	days := d / (24 * time.Hour)
+	return fmt.Sprintf("%dd%dh", days, (d-days*24*time.Hour)/time.Hour)
+}
+
+// stamp is a time in JSON: UTC, RFC 3339, always with milliseconds.
+type stamp time.Time
+
+func (s stamp) MarshalJSON() ([]byte, error) {
+	return json.Marshal(time.Time(s).UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+}
+
+func stampOf(t *time.Time) *stamp { return (*stamp)(t) }
+
+// The views shadow the fields whose form is fixed: times in UTC with
+// milliseconds, an empty list rather than null. Every other field goes through.
+type participantView struct {
+	zkelect.Participant
+	Since stamp `json:"since"`
+}
+
+type lastView struct {
+	*zkelect.LastTerm
+	Since *stamp `json:"since,omitempty"`
+	Until *stamp `json:"until,omitempty"`
+}
+
+type electionView struct {
+	Path         string            `json:"path"`
+	Recipe       string            `json:"recipe"`
+	Leader       *participantView  `json:"leader"`
+	Participants []participantView `json:"participants"`
+	Last         *lastView         `json:"last,omitempty"`
+	Warnings     []string          `json:"warnings,omitempty"`
+}
+
+// writeJSON writes an election in one line.
+func writeJSON(w io.Writer, e *zkelect.Election) error {
+	view := electionView{Path: e.Path, Recipe: e.Recipe, Participants: []participantView{}, Warnings: e.Warnings}
+	if e.Leader != nil {
+		view.Leader = &participantView{*e.Leader, stamp(e.Leader.Since)}
+	}
+	for _, x := range e.Participants {
+		view.Participants = append(view.Participants, participantView{x, stamp(x.Since)})
+	}
+	if l := e.Last; l != nil {
+		view.Last = &lastView{l, stampOf(l.Since), stampOf(l.Until)}
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(view)
+}

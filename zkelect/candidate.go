@@ -1,0 +1,411 @@
+package zkelect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"syscall"
+	"time"
+
+	"zkelect/zkelect/internal/zkconn"
+)
+
+// Term is one span of leadership, as the work of it sees it.
+type Term struct {
+	Path    string // the latch path
+	ID      string // this participant
+	Node    string // full path of its node in the queue
+	Session int64  // the ZooKeeper session
+	// Token is the fencing token, the zxid of the transaction that opened the
+	// term: greater in each later term, within one history of the ensemble.
+	Token int64
+	Since time.Time // the servers' time of the opening
+}
+
+// Work is what runs during a term. It is started when leadership is certain.
+// None of its methods may block.
+type Work interface {
+	Stop()                                     // asks for the end; called once
+	Kill()                                     // forces the end; may be called again
+	Exited() <-chan struct{}                   // closed when the main part has ended
+	Done() <-chan struct{}                     // closed when nothing of it is alive any more
+	Status() (code int, signal syscall.Signal) // how the main part ended, after Exited
+}
+
+// Candidate contends in one election, again and again as configured, and runs
+// work in each of its terms. One goroutine, that of Run, owns its state.
+type Candidate struct {
+	cfg   CandidateConfig
+	place place
+
+	// What tests replace.
+	now     func() time.Duration
+	connect func(context.Context, *Config) (session, error)
+	probe   func(context.Context, session) (time.Duration, error)
+
+	stopOnce, killOnce sync.Once
+	stop, kill         chan struct{}
+	signal             syscall.Signal // why stop was closed; read after it was
+
+	sess      session
+	connected bool // once
+	warned    bool // that the grace does not fit
+	tick      tick
+	hostPID   bool // the id is the default one
+	// blockedBy is the leader before, while its tree keeps us from leading.
+	blockedBy string
+}
+
+// Why a wait ends.
+var (
+	errStopped        = errors.New("asked to stop")
+	errWaited         = errors.New("waited long enough")
+	errConnectTimeout = errors.New("connect timeout")
+)
+
+// Why a queueing ends without a term; the candidate then queues again.
+var (
+	errPlaceLost = errors.New("own node in the queue is gone")
+	errAside     = errors.New("stepped aside")
+	// errDoubt: a node of this session may be left where it must not be; only
+	// the end of the session is sure to remove it.
+	errDoubt = errors.New("what is left of this session is not known")
+)
+
+// NewCandidate checks the configuration; nothing is sent yet.
+func NewCandidate(cfg CandidateConfig) (*Candidate, error) {
+	cfg.setDefaults()
+	cfg.Observer = serial(cfg.Observer)
+	hostPID := cfg.ID == ""
+	if hostPID {
+		cfg.ID = DefaultID()
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Candidate{
+		cfg:     cfg,
+		place:   placeOf(cfg.Path),
+		now:     bootTime,
+		connect: func(ctx context.Context, cfg *Config) (session, error) { return newSession(ctx, cfg) },
+		probe:   probeTick,
+		stop:    make(chan struct{}),
+		kill:    make(chan struct{}),
+		hostPID: hostPID,
+	}, nil
+}
+
+// Stop leaves the queue, or ends the term: the work is asked to stop, has its
+// grace, and is killed. sig, if not 0, is told in the Outcome where no work ran.
+func (c *Candidate) Stop(sig syscall.Signal) {
+	c.stopOnce.Do(func() { c.signal = sig; close(c.stop) })
+}
+
+// Kill is Stop without grace.
+func (c *Candidate) Kill() {
+	c.Stop(0)
+	c.killOnce.Do(func() { close(c.kill) })
+}
+
+// Run contends until the configuration says that it is over. It returns when
+// nothing of any work is alive and the session is closed. The end of ctx is as
+// a call of Stop. The error is nil unless Cause is CauseError or
+// CauseNotLeader.
+func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Outcome, error) {
+	defer context.AfterFunc(ctx, func() { c.Stop(0) })()
+	// Not a child of ctx: what must be said to the servers after the end of
+	// ctx, closing foremost, is said.
+	waiting, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-c.stop:
+			cancel(errStopped)
+		case <-waiting.Done():
+		}
+	}()
+	defer c.leave()
+
+	delay := c.cfg.RequeueDelay
+	for {
+		t, err := c.contend(waiting)
+		if err != nil {
+			return c.gaveUp(err)
+		}
+		out, err := c.lead(t, start)
+		c.release(t, out)
+		if err != nil || !c.requeues(out) {
+			return out, err
+		}
+		pause := time.Duration(0)
+		if out.Cause == CauseExited && out.Code != 0 || out.Cause == CauseSignalled {
+			pause = delay
+			delay = min(2*delay, maxRequeueDelay)
+		} else {
+			delay = c.cfg.RequeueDelay
+		}
+		c.cfg.emit(EventRequeue, slog.String("cause", string(out.Cause)), slog.Duration("after", pause))
+		select {
+		case <-time.After(pause):
+		case <-c.stop:
+			return c.gaveUp(errStopped)
+		}
+	}
+}
+
+// requeues tells whether the candidate contends again after a term.
+func (c *Candidate) requeues(out Outcome) bool {
+	select {
+	case <-c.stop:
+		return false
+	default:
+	}
+	switch out.Cause {
+	case CauseLost, CauseResigned:
+		return c.cfg.Requeue != RequeueNever
+	case CauseExited, CauseSignalled:
+		return c.cfg.Requeue == RequeueAlways
+	}
+	return false
+}
+
+// gaveUp is the outcome of a wait that ended without a term.
+func (c *Candidate) gaveUp(err error) (Outcome, error) {
+	var nl *notLeader
+	switch {
+	case errors.Is(err, errStopped):
+		return Outcome{Cause: CauseStopped, Signal: c.signal}, nil
+	case errors.As(err, &nl):
+		return Outcome{Cause: CauseNotLeader, Leader: nl.leader}, err
+	}
+	return Outcome{Cause: CauseError}, err
+}
+
+// notLeader is ErrNotLeader with the name of who leads.
+type notLeader struct {
+	path, leader string
+	waited       time.Duration
+}
+
+func (e *notLeader) Error() string {
+	who := "someone else"
+	if e.leader != "" {
+		who = e.leader
+	}
+	text := fmt.Sprintf("%s leads %s", who, e.path)
+	if e.waited > 0 {
+		text += fmt.Sprintf(" still after %v", e.waited)
+	}
+	return text
+}
+
+func (e *notLeader) Unwrap() error { return ErrNotLeader }
+
+// contend waits for leadership: it queues until a term is open. It joins again
+// after a loss of the session or of its place.
+func (c *Candidate) contend(ctx context.Context) (*term, error) {
+	if c.cfg.Wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.cfg.Wait, errWaited)
+		defer cancel()
+	}
+	for {
+		t, err := c.attempt(ctx)
+		switch {
+		case err == nil:
+			return t, nil
+		case errors.Is(err, errSessionLost):
+			c.cfg.emit(EventExpired, slog.String("session", sessionHex(c.sess.id())))
+			c.drop()
+		case errors.Is(err, errDoubt):
+			c.drop()
+		case errors.Is(err, errPlaceLost):
+			c.cfg.emit(EventRetry, slog.Any("error", err))
+		case errors.Is(err, errAside):
+		case c.connected && (errors.Is(err, errWaited) || errors.Is(err, ErrUnreachable) && ctx.Err() != nil):
+			return nil, &notLeader{path: c.cfg.Path, leader: c.whoLeads(), waited: c.cfg.Wait}
+		default:
+			return nil, err
+		}
+	}
+}
+
+// attempt is one queueing from the connection to the open term.
+func (c *Candidate) attempt(ctx context.Context) (*term, error) {
+	if err := c.ensureSession(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.affordable(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.place.prepare(ctx, c.sess, c.cfg.Recipe); err != nil {
+		return nil, err
+	}
+	q, err := c.list(ctx)
+	if err == nil {
+		err = q.safe(c.cfg.Path) // before anybody is disturbed
+	}
+	if err != nil {
+		return nil, err
+	}
+	name, err := c.join(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.await(ctx, name); err != nil {
+		return nil, err
+	}
+	return c.open(ctx, name)
+}
+
+func (c *Candidate) ensureSession(ctx context.Context) error {
+	if c.sess != nil {
+		if st, _, _ := c.sess.status(); st != sessionLost {
+			return nil
+		}
+		c.drop()
+	}
+	if !c.connected && c.cfg.ConnectTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.cfg.ConnectTimeout, errConnectTimeout)
+		defer cancel()
+	}
+	s, err := c.connect(ctx, &c.cfg.Config)
+	for errors.Is(err, ErrUnreachable) && ctx.Err() == nil {
+		select { // the session was over before it was used
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+		s, err = c.connect(ctx, &c.cfg.Config)
+	}
+	if err != nil {
+		return err
+	}
+	granted := s.timeout()
+	c.cfg.emit(EventConnected, slog.String("session", sessionHex(s.id())), slog.Duration("timeout", granted))
+	if !c.connected && granted != c.cfg.SessionTimeout {
+		c.cfg.emit(EventTimeout, slog.Duration("asked", c.cfg.SessionTimeout), slog.Duration("granted", granted))
+	}
+	c.sess, c.connected = s, true
+	return nil
+}
+
+// drop gives the session up without a word to the servers where they do not
+// answer at once.
+func (c *Candidate) drop() {
+	if c.sess != nil {
+		c.sess.close(500 * time.Millisecond)
+		c.sess = nil
+	}
+}
+
+// leave ends the session: with it goes whatever is left of us in ZooKeeper.
+func (c *Candidate) leave() {
+	if c.sess != nil {
+		c.sess.close(time.Second)
+		c.sess = nil
+	}
+}
+
+// whoLeads is the id of the first in the queue, "" where it is not known.
+func (c *Candidate) whoLeads() string {
+	if c.sess == nil || c.blockedBy != "" {
+		return c.blockedBy
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	children, err := c.sess.children(ctx, c.place.latch)
+	if err != nil || len(children) == 0 {
+		return ""
+	}
+	data, _, err := c.sess.get(ctx, c.place.node(newQueue(children)[0].name))
+	if err != nil {
+		return ""
+	}
+	return printable(data)
+}
+
+func sessionHex(id int64) string { return fmt.Sprintf("0x%x", uint64(id)) }
+
+// tick is what is known of the ensemble's tickTime.
+type tick struct {
+	mu    sync.Mutex
+	known time.Duration // 0 until the servers told
+	done  chan struct{} // closed when the probe has ended; nil until it began
+}
+
+func (t *tick) get() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.known
+}
+
+// budget is the lease's arithmetic with what is known now. Until the tick is,
+// half the session timeout is assumed: no server grants less than two ticks
+// unless it is told to, and then --tick-time is needed.
+func (c *Candidate) budget() budget {
+	b := budget{timeout: c.sess.timeout(), tick: c.cfg.TickTime, grace: c.cfg.StopTimeout}
+	if b.tick == 0 {
+		b.tick = c.tick.get()
+	}
+	if b.tick == 0 {
+		b.tick = b.timeout / 2
+	}
+	return b
+}
+
+// learnTick asks the servers for the tick, once. The channel is closed when
+// they have answered or failed to.
+func (c *Candidate) learnTick() <-chan struct{} {
+	c.tick.mu.Lock()
+	defer c.tick.mu.Unlock()
+	if c.tick.done != nil {
+		return c.tick.done
+	}
+	done := make(chan struct{})
+	c.tick.done = done
+	if c.cfg.TickTime > 0 {
+		close(done)
+		return done
+	}
+	s := c.sess
+	go func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		smallest, err := c.probe(ctx, s)
+		c.tick.mu.Lock()
+		defer c.tick.mu.Unlock()
+		if err != nil {
+			c.tick.done = nil // asked again when it is needed again
+			c.cfg.emit(EventRetry, slog.String("what", "asking for the tick"), slog.Any("error", err))
+			return
+		}
+		c.tick.known = smallest / 2
+	}()
+	return done
+}
+
+func probeTick(ctx context.Context, s session) (time.Duration, error) {
+	z, ok := s.(*zkSession)
+	if !ok {
+		return 0, errors.New("no server to ask")
+	}
+	return zkconn.SmallestTimeout(ctx, z.link.Server())
+}
+
+// affordable refuses a session timeout that cannot carry a lease, before the
+// queue is joined.
+func (c *Candidate) affordable(ctx context.Context) error {
+	if c.budget().feasible() {
+		return nil
+	}
+	select {
+	case <-c.learnTick():
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return c.budget().check()
+}

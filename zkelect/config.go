@@ -1,0 +1,202 @@
+package zkelect
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The defaults of a Config's fields.
+const (
+	DefaultServers        = "127.0.0.1:2181"
+	DefaultPath           = "/zkelect/default"
+	DefaultSessionTimeout = 30 * time.Second
+	DefaultConnectTimeout = 10 * time.Second
+	DefaultStopTimeout    = 5 * time.Second
+	DefaultRequeueDelay   = time.Second
+)
+
+// maxRequeueDelay is where the doubling of RequeueDelay ends.
+const maxRequeueDelay = 30 * time.Second
+
+// maxIDLen bounds a participant's name in bytes: it stands in every listing.
+const maxIDLen = 512
+
+// ACLMode says which access list the nodes that zkelect creates carry.
+type ACLMode int
+
+// The access lists. The zero value is creator with credentials, else open.
+const (
+	ACLAuto    ACLMode = iota
+	ACLOpen            // everyone may do everything
+	ACLCreator         // the creator may do everything, everyone may read
+	ACLPrivate         // the creator may do everything, nobody else anything
+)
+
+// Auth is one credential given to the servers on every connection.
+// It has no String that shows the secret.
+type Auth struct {
+	Scheme string // "digest"
+	Secret []byte // "user:password"
+}
+
+// String hides the secret.
+func (a Auth) String() string { return a.Scheme + ":***" }
+
+// GoString hides the secret from %#v too.
+func (a Auth) GoString() string { return a.String() }
+
+// Config names an election and the way to its servers.
+type Config struct {
+	// Servers is ZooKeeper's connect string, host:port,host:port/chroot;
+	// port 2181 if missing, IPv6 in brackets. Default 127.0.0.1:2181.
+	Servers string
+	// Path is the latch path, absolute within the chroot.
+	Path string
+	// Recipe says how nodes are named and ordered. Default RecipeLatch.
+	Recipe Recipe
+	// SessionTimeout is asked of the server, which may grant another.
+	// Default 30 s.
+	SessionTimeout time.Duration
+	// ConnectTimeout is the longest wait for the first usable connection;
+	// 0 waits for ever.
+	ConnectTimeout time.Duration
+	// Auth, if not nil, is given to the servers on every connection.
+	Auth *Auth
+	// ACL is set on what is created.
+	ACL ACLMode
+	// Observer, if not nil, is called with each event, one at a time, from
+	// goroutines of this package. It must return at once.
+	Observer func(Event)
+}
+
+// Requeue says when a candidate contends again after a term.
+type Requeue int
+
+// The ways to requeue; Curator's LeaderLatch contends again after a loss, its
+// LeaderSelector with autoRequeue always.
+const (
+	RequeueNever  Requeue = iota // one term
+	RequeueLost                  // again after leadership was lost or resigned
+	RequeueAlways                // also after the work ended by itself
+)
+
+// CandidateConfig is what contending needs beyond a Config.
+type CandidateConfig struct {
+	Config
+	// ID is the participant's name, which others see. Default HOST:PID.
+	ID string
+	// NoWait gives up with ErrNotLeader when someone else leads.
+	NoWait bool
+	// Wait, if not 0, bounds the wait for each term, connecting included.
+	Wait time.Duration
+	// Requeue says when to contend again. Default RequeueNever.
+	Requeue Requeue
+	// RequeueDelay is the pause after work that failed, doubling to 30 s.
+	// Default 1 s.
+	RequeueDelay time.Duration
+	// StopTimeout is the grace between asking the work to stop and killing
+	// it, shortened where the lease does not hold it. 0 kills at once.
+	StopTimeout time.Duration
+	// TickTime is the ensemble's tickTime; 0 asks the servers.
+	TickTime time.Duration
+}
+
+func (c *Config) setDefaults() {
+	if c.Servers == "" {
+		c.Servers = DefaultServers
+	}
+	if c.Path == "" {
+		c.Path = DefaultPath
+	}
+	if c.SessionTimeout == 0 {
+		c.SessionTimeout = DefaultSessionTimeout
+	}
+	if c.ACL == ACLAuto {
+		c.ACL = ACLOpen
+		if c.Auth != nil {
+			c.ACL = ACLCreator
+		}
+	}
+}
+
+func (c *CandidateConfig) setDefaults() {
+	c.Config.setDefaults()
+	if c.RequeueDelay == 0 {
+		c.RequeueDelay = DefaultRequeueDelay
+	}
+}
+
+// DefaultID is HOST:PID of this process, the default of CandidateConfig.ID.
+func DefaultID() string { return fmt.Sprintf("%s:%d", hostname(), os.Getpid()) }
+
+func hostname() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		return "localhost"
+	}
+	return host
+}
+
+// Validate tells what is wrong with the configuration, with the next step.
+// Every error wraps ErrConfig.
+func (c Config) Validate() error {
+	c.setDefaults()
+	if _, err := ParseConnectString(c.Servers); err != nil {
+		return err
+	}
+	if err := ValidatePath(c.Path); err != nil {
+		return err
+	}
+	if c.Recipe != RecipeLatch {
+		return fmt.Errorf("%w: recipe %v is not built yet; use latch", ErrConfig, c.Recipe)
+	}
+	if c.SessionTimeout < time.Millisecond {
+		return fmt.Errorf("%w: session timeout %v is too short; give at least a second", ErrConfig, c.SessionTimeout)
+	}
+	if c.SessionTimeout > 24*time.Hour {
+		return fmt.Errorf("%w: session timeout %v is longer than a day; servers grant at most 20 ticks (40s by default)", ErrConfig, c.SessionTimeout)
+	}
+	if c.ConnectTimeout < 0 {
+		return fmt.Errorf("%w: connect timeout %v is negative; 0 waits for ever", ErrConfig, c.ConnectTimeout)
+	}
+	if c.Auth == nil && (c.ACL == ACLCreator || c.ACL == ACLPrivate) {
+		return fmt.Errorf("%w: an ACL for the creator alone needs credentials; give an auth file, or the ACL open", ErrConfig)
+	}
+	return nil
+}
+
+// Validate tells what is wrong with the configuration, with the next step.
+func (c CandidateConfig) Validate() error {
+	if err := c.Config.Validate(); err != nil {
+		return err
+	}
+	if err := validateID(c.ID); err != nil {
+		return err
+	}
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{{"wait", c.Wait}, {"requeue delay", c.RequeueDelay}, {"stop timeout", c.StopTimeout}, {"tick time", c.TickTime}} {
+		if d.d < 0 {
+			return fmt.Errorf("%w: %s %v is negative", ErrConfig, d.name, d.d)
+		}
+	}
+	return nil
+}
+
+// validateID refuses names that would break a table, a log line or a record.
+func validateID(id string) error {
+	switch {
+	case len(id) > maxIDLen:
+		return fmt.Errorf("%w: id of %d bytes; give at most %d", ErrConfig, len(id), maxIDLen)
+	case !utf8.ValidString(id):
+		return fmt.Errorf("%w: id %q is not UTF-8", ErrConfig, id)
+	case strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return fmt.Errorf("%w: id %q has a character that cannot be printed", ErrConfig, id)
+	}
+	return nil
+}

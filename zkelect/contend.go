@@ -1,0 +1,268 @@
+package zkelect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// join makes the candidate's node in the queue and returns its name.
+//
+// The reply to a create can be lost. Then the node is looked for by its UUID
+// and its owner before it is made again, and where two came about all but the
+// lowest are deleted: an orphan of ours would block our own place.
+func (c *Candidate) join(ctx context.Context) (string, error) {
+	uuid := newUUID(c.hostPID)
+	prefix := c.place.node(latchPrefix(uuid))
+	doubt := false
+	for {
+		full, err := c.sess.create(ctx, prefix, []byte(c.cfg.ID), zk.FlagEphemeralSequential)
+		switch {
+		case err == nil:
+			name := strings.TrimPrefix(full, c.place.latch+"/")
+			if doubt {
+				if name, err = c.lowestOfOurs(ctx, uuid); err != nil {
+					return "", err
+				}
+				if name == "" {
+					return "", errPlaceLost
+				}
+			}
+			c.cfg.emit(EventJoined, slog.String("node", c.place.node(name)))
+			return name, nil
+		case errors.Is(err, zk.ErrNoNode): // never made, or reaped
+			if err := ensure(ctx, c.sess, c.place.latch); err != nil {
+				return "", err
+			}
+		case errors.Is(err, zk.ErrNoChildrenForEphemerals):
+			return "", fmt.Errorf("%w: %s is an ephemeral node, which can have no children: another kind of program holds it (recipe plain?); use another --path", ErrNode, c.place.latch)
+		case ambiguous(err):
+			doubt = true
+			if err := pauseAfter(ctx, c.sess); err != nil {
+				return "", err
+			}
+			name, err := c.lowestOfOurs(ctx, uuid)
+			if err != nil || name != "" {
+				return name, err
+			}
+		default:
+			return "", denied(err, "join the queue in", c.place.latch)
+		}
+	}
+}
+
+// lowestOfOurs looks for the nodes of one queueing, deletes all but the lowest
+// and returns its name, "" where there is none.
+func (c *Candidate) lowestOfOurs(ctx context.Context, uuid string) (string, error) {
+	// The server that this session has moved to may be behind.
+	if _, err := read(ctx, c.sess, func() (struct{}, error) {
+		return struct{}{}, c.sess.sync(ctx, c.place.latch)
+	}); err != nil && !errors.Is(err, zk.ErrNoNode) {
+		return "", err
+	}
+	q, err := c.list(ctx)
+	if err != nil {
+		return "", err
+	}
+	lowest := ""
+	for _, n := range q.byUUID(uuid) {
+		path := c.place.node(n.name)
+		stat, err := read(ctx, c.sess, func() (*zk.Stat, error) { return c.sess.exists(ctx, path) })
+		switch {
+		case err != nil:
+			return "", err
+		case stat == nil || stat.EphemeralOwner != c.sess.id():
+			// gone, or not ours
+		case lowest == "":
+			lowest = n.name
+		default:
+			if _, err := read(ctx, c.sess, func() (struct{}, error) {
+				return struct{}{}, c.sess.remove(ctx, path)
+			}); err != nil && !errors.Is(err, zk.ErrNoNode) {
+				return "", errDoubt
+			}
+		}
+	}
+	return lowest, nil
+}
+
+// list is the queue as the servers have it; a missing path is an empty queue.
+func (c *Candidate) list(ctx context.Context) (queue, error) {
+	children, err := read(ctx, c.sess, func() ([]string, error) { return c.sess.children(ctx, c.place.latch) })
+	if errors.Is(err, zk.ErrNoNode) {
+		return nil, nil
+	}
+	if err != nil {
+		if errors.Is(err, zk.ErrNoAuth) {
+			return nil, denied(err, "read", c.place.latch)
+		}
+		return nil, err
+	}
+	return newQueue(children), nil
+}
+
+// await returns when the node is first in the queue. Only the predecessor's
+// deletion, the own node's and a request to transfer wake it.
+func (c *Candidate) await(ctx context.Context, name string) error {
+	shown := -1
+	for {
+		// What was seen on an earlier connection is looked at again.
+		st, connection, changed := c.sess.status()
+		if st == sessionLost {
+			return errSessionLost
+		}
+		q, err := c.list(ctx)
+		if err != nil {
+			return err
+		}
+		if err := q.safe(c.cfg.Path); err != nil {
+			return err
+		}
+		i := q.index(name)
+		if i < 0 {
+			return errPlaceLost
+		}
+		if q[i].sequence >= warnSequence && shown < 0 {
+			c.cfg.emit(EventSequence, slog.Int64("sequence", q[i].sequence), slog.Int64("end", lastSequence))
+		}
+		if i <= 1 {
+			c.learnTick() // the leader needs it at once
+		}
+		if i == 0 {
+			return nil
+		}
+		if c.cfg.NoWait {
+			return &notLeader{path: c.cfg.Path, leader: c.idOf(ctx, q[0].name)}
+		}
+		woken, err := c.watch(ctx, name, q, i)
+		if err != nil {
+			return err
+		}
+		if woken == nil {
+			continue
+		}
+		if shown != i {
+			c.cfg.emit(EventWaiting, slog.Int("position", i), slog.Int("of", len(q)-1), slog.String("behind", woken.behind))
+			shown = i
+		}
+		select {
+		case ev := <-woken.predecessor:
+			// Sequences only rise: where the leader alone was ahead and is
+			// gone, nobody can have come before us and no listing is needed.
+			_, now, _ := c.sess.status()
+			if i == 1 && ev == zk.EventNodeDeleted && now == connection {
+				return nil
+			}
+		case <-woken.own:
+		case <-woken.transfer:
+		case <-changed:
+			if err := awaitConnected(ctx, c.sess); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// wakers are what a waiter watches.
+type wakers struct {
+	behind                     string // the predecessor's id
+	predecessor, own, transfer <-chan zk.EventType
+}
+
+// watch arms the watches of a waiter; nil means that the queue has changed
+// meanwhile.
+func (c *Candidate) watch(ctx context.Context, name string, q queue, i int) (*wakers, error) {
+	var w wakers
+	ahead := q[i-1].name
+	data, stat, ch, err := c.sess.getW(ctx, c.place.node(ahead))
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
+		return nil, nil
+	case errors.Is(err, zk.ErrNoAuth):
+		return nil, denied(err, "read", c.place.node(ahead))
+	case ambiguous(err):
+		return nil, pauseAfter(ctx, c.sess)
+	case err != nil:
+		return nil, err
+	case stat.EphemeralOwner == 0:
+		return nil, fmt.Errorf("%w: %s stands ahead in the queue and is not ephemeral: nobody will ever release it; delete it if nobody uses it", ErrNode, c.place.node(ahead))
+	}
+	w.behind, w.predecessor = printable(data), ch
+
+	_, _, w.own, err = c.sess.getW(ctx, c.place.node(name))
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
+		return nil, errPlaceLost
+	case ambiguous(err):
+		return nil, pauseAfter(ctx, c.sess)
+	case err != nil:
+		return nil, err
+	}
+
+	requests, ch, err := c.sess.childrenW(ctx, c.place.transfer)
+	switch {
+	case errors.Is(err, zk.ErrNoNode): // the side node was deleted by hand
+		return nil, c.place.prepare(ctx, c.sess, c.cfg.Recipe)
+	case ambiguous(err):
+		return nil, pauseAfter(ctx, c.sess)
+	case err != nil:
+		return nil, err
+	}
+	w.transfer = ch
+	if len(requests) > 0 {
+		to, err := c.place.oldestTransfer(ctx, c.sess, requests, q[0].name)
+		if err != nil {
+			return nil, err
+		}
+		if target := q.index(to); target > i {
+			return nil, c.stepAside(ctx, name, to)
+		}
+	}
+	return &w, nil
+}
+
+// stepAside leaves the place in the queue for a transfer to a waiter behind.
+// No opening of this queueing was ever sent, so nothing but the node is left.
+func (c *Candidate) stepAside(ctx context.Context, name, to string) error {
+	c.cfg.emit(EventAside, slog.String("to", to))
+	_, err := read(ctx, c.sess, func() (struct{}, error) {
+		return struct{}{}, c.sess.remove(ctx, c.place.node(name))
+	})
+	if err != nil && !errors.Is(err, zk.ErrNoNode) {
+		return err
+	}
+	return errAside
+}
+
+// idOf is the id in a participant's node, "" where it cannot be had.
+func (c *Candidate) idOf(ctx context.Context, name string) string {
+	data, err := read(ctx, c.sess, func() ([]byte, error) {
+		data, _, err := c.sess.get(ctx, c.place.node(name))
+		return data, err
+	})
+	if err != nil {
+		return ""
+	}
+	return printable(data)
+}
+
+// printable is a foreign id as it can be shown: control characters would drive
+// a terminal or break a log line.
+func printable(data []byte) string {
+	if len(data) > maxIDLen {
+		data = data[:maxIDLen]
+	}
+	s := string(data)
+	if validateID(s) == nil {
+		return s
+	}
+	quoted := strconv.Quote(s)
+	return quoted[1 : len(quoted)-1]
+}

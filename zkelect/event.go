@@ -1,0 +1,96 @@
+package zkelect
+
+import (
+	"log/slog"
+	"sync"
+)
+
+// Kind is what an Event tells.
+type Kind int
+
+// The kinds of events, in the order of a life.
+const (
+	EventConnected   Kind = iota // a new session: session, server, timeout
+	EventTimeout                 // the server granted another session timeout: asked, granted
+	EventSuspended               // connection lost, session maybe alive
+	EventReconnected             // the same session again: server
+	EventExpired                 // session over, a new one is made
+	EventJoined                  // own node in the queue: node
+	EventWaiting                 // position and leader, when they change
+	EventSequence                // the path's sequence nears its end: sequence, end
+	EventBlocked                 // first in the queue, but the previous tree may be alive: owner
+	EventBudget                  // the lease in force: deadline, stop, grace, heartbeat, tick
+	EventGrace                   // the grace does not fit: asked, grace, needed
+	EventLeading                 // the term is open: token, node
+	EventStarted                 // the work runs: pid
+	EventResign                  // a request to resign is honoured: by, to
+	EventAside                   // stepping aside for a transfer: to
+	EventStopping                // the work is asked to stop: cause, grace
+	EventKilling                 // the work is killed: cause
+	EventLost                    // leadership lost: reason
+	EventReleased                // the term is closed
+	EventUnreleased              // the term could not be closed: error
+	EventRequeue                 // contending again: after
+	EventForced                  // the leader's queue node is deleted by force: leader, node
+	EventRetry                   // a server or a step failed and is tried again: error
+)
+
+var kinds = map[Kind]struct {
+	text  string
+	level slog.Level
+}{
+	EventConnected:   {"connected", slog.LevelInfo},
+	EventTimeout:     {"server granted another session timeout", slog.LevelWarn},
+	EventSuspended:   {"connection lost", slog.LevelWarn},
+	EventReconnected: {"connection is back in the same session", slog.LevelInfo},
+	EventExpired:     {"session is over", slog.LevelWarn},
+	EventJoined:      {"joined the queue", slog.LevelInfo},
+	EventWaiting:     {"waiting", slog.LevelInfo},
+	EventSequence:    {"the sequence of this path nears its end; stop everybody in the election and delete the path to start anew", slog.LevelWarn},
+	EventBlocked:     {"first in the queue, waiting for the previous leader's processes to be dead", slog.LevelWarn},
+	EventBudget:      {"lease budget", slog.LevelInfo},
+	EventGrace:       {"the stop timeout does not fit the session timeout", slog.LevelWarn},
+	EventLeading:     {"leading", slog.LevelInfo},
+	EventStarted:     {"started", slog.LevelInfo},
+	EventResign:      {"resigning on request", slog.LevelInfo},
+	EventAside:       {"stepping aside for a transfer", slog.LevelInfo},
+	EventStopping:    {"stopping", slog.LevelInfo},
+	EventKilling:     {"killing", slog.LevelWarn},
+	EventLost:        {"leadership lost", slog.LevelError},
+	EventReleased:    {"released", slog.LevelInfo},
+	EventUnreleased:  {"the term could not be closed; the servers end it with the session", slog.LevelWarn},
+	EventRequeue:     {"contending again", slog.LevelInfo},
+	EventForced:      {"deleting the leader's node; a leader that is not a zkelect may go on working beside the next one", slog.LevelWarn},
+	EventRetry:       {"trying again", slog.LevelDebug},
+}
+
+// String is the event in words.
+func (k Kind) String() string { return kinds[k].text }
+
+// Level is how much the event matters to a person.
+func (k Kind) Level() slog.Level { return kinds[k].level }
+
+// Event is one thing that happened, with its numbers. Keys are stable.
+type Event struct {
+	Kind  Kind
+	Attrs []slog.Attr
+}
+
+// serial makes an observer that is called one event at a time.
+func serial(observer func(Event)) func(Event) {
+	if observer == nil {
+		return nil
+	}
+	var mu sync.Mutex
+	return func(e Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		observer(e)
+	}
+}
+
+func (c *Config) emit(k Kind, attrs ...slog.Attr) {
+	if c.Observer != nil {
+		c.Observer(Event{Kind: k, Attrs: attrs})
+	}
+}

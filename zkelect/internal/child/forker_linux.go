@@ -1,0 +1,62 @@
+package child
+
+import (
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+)
+
+// forker returns the channel to the one thread that starts all commands. A
+// parent-death signal is sent when the *thread* that forked ends, and Go ends
+// threads as it likes: so this one is locked to a goroutine that never returns.
+var forker = sync.OnceValue(func() chan<- func() {
+	spareThreads(4)
+	// os/exec tries pidfds out with a child of its own at first use. That has to
+	// be over before our reaping could disturb it.
+	if self, err := os.FindProcess(os.Getpid()); err == nil {
+		_ = self.Release()
+	}
+	jobs := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for job := range jobs {
+			job()
+		}
+	}()
+	return jobs
+})
+
+// spareThreads leaves n idle threads with the Go runtime, which keeps them for
+// ever. When the system has run out of processes no thread can be made either,
+// and that is when a tree must be killed. Locked goroutines that wait for one
+// another need a thread each.
+func spareThreads(n int) {
+	var here sync.WaitGroup
+	here.Add(n)
+	for range n {
+		go func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			here.Done()
+			here.Wait()
+		}()
+	}
+	here.Wait()
+}
+
+// fork starts the command as the leader of a new process group, which becomes
+// the foreground one of the terminal before its first instruction if tty is
+// given (a descriptor of ours).
+func fork(c Command, files []uintptr, tty int) (pid int, err error) {
+	attr := &syscall.ProcAttr{Dir: c.Dir, Env: c.Env, Files: files, Sys: &syscall.SysProcAttr{
+		Setpgid: true, Pdeathsig: syscall.SIGKILL, Foreground: tty >= 0, Ctty: max(tty, 0),
+	}}
+	done := make(chan struct{})
+	forker() <- func() {
+		pid, err = syscall.ForkExec(c.Path, c.Args, attr)
+		close(done)
+	}
+	<-done
+	return pid, err
+}

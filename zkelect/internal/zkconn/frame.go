@@ -1,0 +1,99 @@
+package zkconn
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"time"
+)
+
+// The sizes of frames that a ZooKeeper server can send, in bytes.
+const (
+	minConnectResponse = 36
+	maxConnectResponse = 64
+	minReply           = 16 // the reply header; the library panics on less
+)
+
+// connectResponse is the part of the first inbound frame that matters:
+// len i32, protocolVersion i32, timeOut i32 (ms), sessionId i64, ...
+// (ZooKeeper, zookeeper.jute, ConnectResponse).
+type connectResponse struct {
+	timeout time.Duration
+	session int64
+}
+
+// conn looks at what the server sends while the library reads it.
+type conn struct {
+	net.Conn
+	link     *Link
+	addr     string
+	watchdog *time.Timer
+
+	head   [4]byte
+	nhead  int
+	body   int    // bytes of the present frame that are still to come
+	first  []byte // the connect response as far as it has come
+	shaken bool
+}
+
+// Read passes on what the server sent, unless it is no ZooKeeper server's.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if ferr := c.inspect(p[:n]); ferr != nil {
+		c.link.note(c.addr, ferr)
+		c.Close()
+		return 0, ferr
+	}
+	return n, err
+}
+
+// Close also ends the wait for the handshake.
+func (c *conn) Close() error {
+	c.watchdog.Stop()
+	return c.Conn.Close()
+}
+
+func (c *conn) inspect(p []byte) error {
+	for len(p) > 0 {
+		if c.body == 0 {
+			n := copy(c.head[c.nhead:], p)
+			c.nhead += n
+			p = p[n:]
+			if c.nhead < len(c.head) {
+				return nil
+			}
+			c.nhead = 0
+			size := int(int32(binary.BigEndian.Uint32(c.head[:])))
+			switch {
+			case !c.shaken && (size < minConnectResponse || size > maxConnectResponse):
+				return fmt.Errorf("not a ZooKeeper server: the answer begins with %q", c.head[:])
+			case size < minReply:
+				return fmt.Errorf("a frame of %d bytes is no reply", size)
+			}
+			c.body = size
+			continue
+		}
+		n := min(c.body, len(p))
+		if !c.shaken {
+			c.first = append(c.first, p[:n]...)
+		}
+		c.body -= n
+		p = p[n:]
+		if c.body == 0 && !c.shaken {
+			c.shaken = true
+			c.watchdog.Stop()
+			if err := c.link.negotiated(c.addr, parseConnectResponse(c.first)); err != nil {
+				return err
+			}
+			c.first = nil
+		}
+	}
+	return nil
+}
+
+func parseConnectResponse(b []byte) connectResponse {
+	return connectResponse{
+		timeout: time.Duration(int32(binary.BigEndian.Uint32(b[4:8]))) * time.Millisecond,
+		session: int64(binary.BigEndian.Uint64(b[8:16])),
+	}
+}

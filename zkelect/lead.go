@@ -1,0 +1,372 @@
+package zkelect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// leading is one term seen from inside. Everything in it is owned by lead's
+// loop; what waits for servers runs in goroutines that answer over channels,
+// so that the loop is never late for the lease.
+type leading struct {
+	c    *Candidate
+	t    *term
+	ctx  context.Context // ends with the term
+	work Work            // nil until it is started
+	out  Outcome
+
+	connection int
+	connected  bool
+	beats      chan beat
+	beating    bool
+	proved     bool // a check was answered since the opening
+	beatAt     time.Duration
+
+	stopping bool
+	killed   bool
+	graceEnd time.Duration // of the stop, as the lease stood when it began
+	exited   bool
+}
+
+// beat is the answer to one check.
+type beat struct {
+	sentAt time.Duration
+	err    error
+	gone   string // the node that a server says is gone
+}
+
+// never is further away than any lease.
+const never = time.Duration(1<<63 - 1)
+
+// lead holds an open term until its work is dead. It returns how the term
+// ended; the caller closes it.
+func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	l := &leading{c: c, t: t, ctx: ctx, beats: make(chan beat, 1), connected: true, connection: t.connection}
+	c.cfg.emit(EventLeading, slog.String("node", t.Node), slog.Int64("token", t.Token), slog.String("session", sessionHex(t.Session)))
+	tickKnown := c.learnTick()
+	own := l.watchOwn()
+	resigned := c.serveRequests(ctx, t)
+	if t.opened == 0 {
+		l.beat() // what was learned by reading renews nothing
+	} else {
+		l.beatAt = t.opened + t.lease.heartbeat()
+	}
+
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	stop, kill := c.stop, c.kill
+	for {
+		_, _, changed := c.sess.status()
+		l.followSession()
+		now := c.now()
+		if err := l.advance(now, start); err != nil {
+			return l.out, err
+		}
+		if l.over() {
+			return l.out, nil
+		}
+		timer.Reset(l.next() - now)
+		select {
+		case b := <-l.beats:
+			l.beaten(b)
+		case gone := <-own:
+			l.lost(gone)
+		case b := <-resigned:
+			resigned = nil
+			c.cfg.emit(EventResign, slog.String("by", b.By), slog.String("to", b.To))
+			l.stop(CauseResigned)
+		case <-tickKnown:
+			tickKnown = nil
+			l.t.lease.tick = c.budget().tick
+			l.tellBudget()
+		case <-stop:
+			stop = nil
+			l.stop(CauseStopped)
+		case <-kill:
+			kill = nil
+			l.kill("second signal")
+		case <-l.exitedC():
+			l.workExited()
+		case <-l.doneC():
+		case <-changed:
+		case <-timer.C:
+		}
+	}
+}
+
+func (l *leading) exitedC() <-chan struct{} {
+	if l.work == nil || l.exited {
+		return nil
+	}
+	return l.work.Exited()
+}
+
+func (l *leading) doneC() <-chan struct{} {
+	if l.work == nil {
+		return nil
+	}
+	return l.work.Done()
+}
+
+// over tells whether nothing of the work is alive, for good.
+func (l *leading) over() bool {
+	if l.work == nil {
+		return l.stopping
+	}
+	select {
+	case <-l.work.Done():
+	default:
+		return false
+	}
+	if !l.exited {
+		l.workExited()
+	}
+	return true
+}
+
+// next is when something is due without any event.
+func (l *leading) next() time.Duration {
+	at := never
+	if l.connected && !l.beating {
+		at = l.beatAt
+	}
+	switch lease := &l.t.lease; {
+	case l.killed:
+	case l.stopping:
+		at = min(at, l.killAt())
+	case lease.deadline > 0:
+		stopAt, _ := lease.stopAt()
+		at = min(at, stopAt)
+	}
+	if at == never {
+		return l.c.now() + l.t.lease.heartbeat()
+	}
+	// Go's timers stand still while the host is suspended: look again in time.
+	return min(at, l.c.now()+l.t.lease.heartbeat())
+}
+
+// advance does what is due at now.
+func (l *leading) advance(now time.Duration, start func(Term) (Work, error)) error {
+	lease := &l.t.lease
+	if l.connected && !l.beating && now >= l.beatAt {
+		l.beat()
+	}
+	if !l.stopping && lease.deadline > 0 {
+		if at, _ := lease.stopAt(); now >= at {
+			l.c.cfg.emit(EventLost, slog.String("reason", "no check was answered for too long"),
+				slog.Duration("since", now-lease.renewed), slog.Duration("left", lease.deadline-now))
+			l.stop(CauseLost)
+		}
+	}
+	if l.stopping && !l.killed && l.work != nil && now >= l.killAt() {
+		l.kill("the grace is over")
+	}
+	if l.work == nil && !l.stopping && lease.startable(now, l.proved) {
+		select {
+		case <-l.c.stop: // asked to stop meanwhile: nothing is started any more
+			return nil
+		default:
+		}
+		work, err := start(l.t.Term)
+		if err != nil {
+			l.out.Cause = CauseError
+			return err
+		}
+		l.work, l.out.Ran = work, true
+	} else if l.work == nil && !l.stopping && l.connected && !l.beating && !l.proved {
+		l.beat() // the opening took too long to be the proof
+	}
+	return nil
+}
+
+// beat sends one check. Its time is taken before it is sent.
+func (l *leading) beat() {
+	c, t := l.c, l.t
+	sentAt, bound, connection := c.now(), t.lease.unanswered(), l.connection
+	l.beating, l.beatAt = true, sentAt+t.lease.heartbeat()
+	go func() {
+		ctx, cancel := context.WithTimeout(l.ctx, bound)
+		defer cancel()
+		res, err := t.sess.multi(ctx, c.place.heartbeat(t.name)...)
+		b := beat{sentAt: sentAt, err: err}
+		if op := failedOp(res); op >= 0 && errors.Is(err, zk.ErrNoNode) {
+			b.gone = []string{t.Node, c.place.live}[op]
+		}
+		if ambiguous(err) && ctx.Err() != nil {
+			t.sess.kick(connection) // let another server answer
+		}
+		l.beats <- b
+	}()
+}
+
+func (l *leading) beaten(b beat) {
+	l.beating = false
+	switch {
+	case b.err == nil:
+		l.proved = true
+		l.t.lease.shrink(l.c.sess.timeout())
+		l.t.lease.renew(b.sentAt)
+	case b.gone != "":
+		l.lost(b.gone + " was deleted")
+	case errors.Is(b.err, errSessionLost):
+		l.lost("the session is over")
+	case ambiguous(b.err):
+		// What matters is the lease. The next check follows at its time, or
+		// with the next connection.
+		l.c.cfg.emit(EventRetry, slog.String("what", "check"), slog.Any("error", b.err))
+	default:
+		l.lost(fmt.Sprintf("the servers refuse the check: %v", b.err))
+	}
+}
+
+// followSession looks at what became of the connection.
+func (l *leading) followSession() {
+	st, connection, _ := l.c.sess.status()
+	switch {
+	case st == sessionLost:
+		l.lost("the session is over")
+	case st == sessionSuspended && l.connected:
+		l.connected = false
+		at, _ := l.t.lease.stopAt()
+		l.c.cfg.emit(EventSuspended, slog.Duration("stop_in", at-l.c.now()))
+	case st == sessionConnected && connection != l.connection:
+		l.connection, l.connected = connection, true
+		l.t.lease.shrink(l.c.sess.timeout())
+		l.t.lease.reconnected()
+		l.c.cfg.emit(EventReconnected, slog.String("session", sessionHex(l.c.sess.id())))
+		if !l.beating {
+			l.beat()
+		} else {
+			l.beatAt = l.c.now() // as soon as the old one has failed
+		}
+	}
+}
+
+// watchOwn tells when the own queue node is deleted.
+func (l *leading) watchOwn() <-chan string {
+	gone := make(chan string, 1)
+	t := l.t
+	go func() {
+		for {
+			_, _, ch, err := t.sess.getW(l.ctx, t.Node)
+			switch {
+			case err == nil:
+				select {
+				case <-ch: // deleted, or somebody wrote to it
+				case <-l.ctx.Done():
+					return
+				}
+			case errors.Is(err, zk.ErrNoNode):
+				gone <- t.Node + " was deleted"
+				return
+			case ambiguous(err) && l.ctx.Err() == nil:
+				if pauseAfter(l.ctx, t.sess) != nil {
+					return
+				}
+			default:
+				return // the checks tell what there is to tell
+			}
+		}
+	}()
+	return gone
+}
+
+// lost is a proven loss: another may lead already, so there is no grace.
+func (l *leading) lost(reason string) {
+	if l.killed {
+		return
+	}
+	l.c.cfg.emit(EventLost, slog.String("reason", reason))
+	l.begin(CauseLost)
+	l.kill("leadership is lost")
+}
+
+// begin marks the end of the term; the first cause stays.
+func (l *leading) begin(cause Cause) {
+	if l.stopping {
+		return
+	}
+	l.stopping = true
+	l.graceEnd = l.c.now() + l.c.cfg.StopTimeout
+	if l.out.Cause == "" {
+		l.out.Cause = cause
+	}
+}
+
+// stop asks the work to end. It is never cancelled; renewals only lengthen
+// the grace.
+func (l *leading) stop(cause Cause) {
+	if l.stopping {
+		return
+	}
+	l.begin(cause)
+	if l.work != nil {
+		l.c.cfg.emit(EventStopping, slog.String("cause", string(cause)), slog.Duration("grace", l.killAt()-l.c.now()))
+		l.work.Stop()
+	}
+}
+
+// killAt is when the grace of the stop is over: never later than the lease
+// allows.
+func (l *leading) killAt() time.Duration {
+	if l.t.lease.deadline == 0 {
+		return l.graceEnd
+	}
+	return min(l.graceEnd, l.t.lease.killAt())
+}
+
+func (l *leading) kill(reason string) {
+	if l.killed {
+		return
+	}
+	l.begin(CauseStopped)
+	l.killed = true
+	if l.work != nil {
+		l.c.cfg.emit(EventKilling, slog.String("reason", reason))
+		l.work.Kill()
+	}
+}
+
+// workExited notes how the main part of the work ended. What is left of it is
+// asked to end too.
+func (l *leading) workExited() {
+	l.exited = true
+	l.out.Code, l.out.Signal = l.work.Status()
+	cause := CauseExited
+	if l.out.Signal != 0 {
+		cause = CauseSignalled
+	}
+	if l.stopping {
+		return
+	}
+	l.begin(cause)
+	select {
+	case <-l.work.Done():
+	default:
+		l.work.Stop()
+	}
+}
+
+// tellBudget tells the lease in force, and that the grace does not fit. Before
+// the servers have told the tick there is nothing worth telling.
+func (l *leading) tellBudget() {
+	b := l.t.lease.budget
+	stop, grace := b.stopAfter(b.steady())
+	firstStop, _ := b.stopAfter(b.first())
+	l.c.cfg.emit(EventBudget, slog.Duration("timeout", b.timeout), slog.Duration("tick", b.tick),
+		slog.Duration("heartbeat", b.heartbeat()), slog.Duration("deadline", b.steady()), slog.Duration("stop", stop),
+		slog.Duration("grace", grace), slog.Duration("first_deadline", b.first()), slog.Duration("first_stop", firstStop))
+	if !b.fits() && !l.c.warned {
+		l.c.warned = true
+		_, least := b.stopAfter(min(b.first(), b.steady()))
+		l.c.cfg.emit(EventGrace, slog.Duration("asked", b.grace), slog.Duration("grace", least),
+			slog.Duration("session_timeout_needed", b.smallest(budget.fits)))
+	}
+}

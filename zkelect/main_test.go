@@ -1,0 +1,21 @@
+package zkelect
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"zkelect/zkelect/internal/zktest"
+)
+
+// TestMain ends the shared ZooKeeper server, and lets more tests run side by
+// side than there are processors: most of them wait for sessions and timers.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", "8")
+	}
+	os.Exit(zktest.Main(m))
+}

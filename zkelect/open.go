@@ -1,0 +1,195 @@
+package zkelect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// term is what lives while leading, from the opening to the closing.
+type term struct {
+	Term
+	sess   session
+	name   string // of the queue node
+	lease  lease
+	first  time.Duration // when the candidate saw itself first
+	opened time.Duration // when the opening was sent; 0 where it was learned of by reading
+	// connection is the one that the opening was sent over.
+	connection int
+
+	// The record as this term's own last write left it; nil where that is
+	// not known.
+	rec     *record
+	version int32
+}
+
+// open opens the term of a candidate that is first in the queue: it returns an
+// open term, or says why the queueing is over. See place.opening for the multi.
+func (c *Candidate) open(ctx context.Context, name string) (*term, error) {
+	t := &term{sess: c.sess, name: name, first: c.now()}
+	doubt := false // an opening of ours was not answered
+	for {
+		if st, _, _ := c.sess.status(); st == sessionLost {
+			return nil, errSessionLost
+		}
+		if doubt {
+			if err := c.place.catchUp(ctx, c.sess); err != nil {
+				return nil, err
+			}
+		}
+		rec, version, err := c.place.readRecord(ctx, c.sess, c.cfg.Recipe)
+		if errors.Is(err, zk.ErrNoNode) { // deleted by hand
+			err = c.place.prepare(ctx, c.sess, c.cfg.Recipe)
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		if rec.names(name) {
+			return c.adopt(ctx, t, rec)
+		}
+		next := rec.open(c.record(name))
+		_, t.connection, _ = c.sess.status()
+		sentAt := c.now()
+		res, err := c.send(ctx, t.connection, c.place.opening(name, next, version))
+		switch op := failedOp(res); {
+		case err == nil:
+			t.opened = sentAt
+			stat := res[opSide].Stat
+			next.stamped(msTime(stat.Mtime), stat.Mzxid)
+			t.rec, t.version = next, stat.Version
+			c.opened(t, stat.Mzxid, msTime(stat.Mtime))
+			return t, nil
+		case op == opQueue && errors.Is(err, zk.ErrNoNode):
+			return nil, errPlaceLost
+		case op == opSide && (errors.Is(err, zk.ErrBadVersion) || errors.Is(err, zk.ErrNoNode)):
+			// somebody else wrote, or it was deleted by hand: read again
+		case op == opLive && errors.Is(err, zk.ErrNodeExists):
+			if err := c.awaitLive(ctx, name, rec); err != nil {
+				return nil, err
+			}
+		case ambiguous(err):
+			doubt = true
+			if err := pauseAfter(ctx, c.sess); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, denied(err, "open a term in", c.place.side)
+		}
+	}
+}
+
+// record is this candidate's term as it is written.
+func (c *Candidate) record(name string) termRecord {
+	r := termRecord{
+		Node: name, ID: c.cfg.ID, Session: sessionHex(c.sess.id()),
+		Lease: c.sess.timeout().Milliseconds(),
+	}
+	r.Host, r.PID = self()
+	return r
+}
+
+// send makes a request that must not be left without an answer lightly: the
+// caller's wish to stop does not cut it short, a silent server does.
+func (c *Candidate) send(ctx context.Context, connection int, ops []any) ([]zk.MultiResponse, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.budget().unanswered())
+	defer cancel()
+	res, err := c.sess.multi(ctx, ops...)
+	if err != nil && ctx.Err() != nil {
+		c.sess.kick(connection)
+	}
+	return res, err
+}
+
+// catchUp makes what is read from now on newer than every request of ours.
+func (p place) catchUp(ctx context.Context, s session) error {
+	_, err := read(ctx, s, func() (struct{}, error) { return struct{}{}, s.sync(ctx, p.side) })
+	if errors.Is(err, zk.ErrNoNode) {
+		return nil
+	}
+	return err
+}
+
+// opened completes an open term. An opening counts as a check that was sent
+// when the multi was sent; one that was learned of by reading renews nothing.
+func (c *Candidate) opened(t *term, token int64, since time.Time) {
+	t.lease = lease{budget: c.budget()}
+	if t.opened > 0 {
+		t.lease.renew(t.opened)
+	}
+	t.Term = Term{
+		Path: c.cfg.Path, ID: c.cfg.ID, Node: c.place.node(t.name),
+		Session: c.sess.id(), Token: token, Since: since,
+	}
+}
+
+// adopt takes the term whose opening was executed though its answer was lost.
+func (c *Candidate) adopt(ctx context.Context, t *term, rec *record) (*term, error) {
+	stat, err := read(ctx, c.sess, func() (*zk.Stat, error) { return c.sess.exists(ctx, c.place.live) })
+	if err != nil {
+		return nil, err
+	}
+	if rec.Term.Clean || stat == nil || stat.EphemeralOwner != c.sess.id() {
+		// Somebody meddled with live. Only the session's end is sure to leave
+		// nothing behind.
+		return nil, errDoubt
+	}
+	c.opened(t, stat.Czxid, msTime(stat.Ctime))
+	return t, nil
+}
+
+// awaitLive returns when the live of another session is gone: the tree of the
+// leader before, which lost its queue node but not its session, is dead then.
+func (c *Candidate) awaitLive(ctx context.Context, name string, rec *record) error {
+	data, stat, gone, err := c.sess.getW(ctx, c.place.live)
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
+		return nil
+	case ambiguous(err):
+		return pauseAfter(ctx, c.sess)
+	case err != nil:
+		return denied(err, "read", c.place.live)
+	case stat.EphemeralOwner == 0:
+		return fmt.Errorf("%w: %s is not ephemeral, so no zkelect made it; delete it", ErrNode, c.place.live)
+	case stat.EphemeralOwner == c.sess.id():
+		if string(data) == name {
+			return nil // the opening was executed after all: reading tells
+		}
+		return errDoubt // never wait for ourselves
+	}
+	owner := printable(data)
+	if rec.Term != nil && rec.Term.Node == string(data) {
+		owner = rec.Term.ID
+	}
+	if c.cfg.NoWait {
+		return &notLeader{path: c.cfg.Path, leader: owner}
+	}
+	_, _, own, err := c.sess.getW(ctx, c.place.node(name))
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
+		return errPlaceLost
+	case ambiguous(err):
+		return pauseAfter(ctx, c.sess)
+	case err != nil:
+		return err
+	}
+	c.cfg.emit(EventBlocked, slog.String("owner", owner), slog.String("session", sessionHex(stat.EphemeralOwner)))
+	_, _, changed := c.sess.status()
+	c.blockedBy = owner
+	select {
+	case <-gone:
+		c.blockedBy = ""
+	case <-own:
+	case <-changed:
+		return awaitConnected(ctx, c.sess)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}

@@ -1,0 +1,33 @@
+package zkelect
+
+import "syscall"
+
+// Cause is why a candidate ended, or why a term did.
+type Cause string
+
+// The causes; the words are part of the last log line and of the record.
+const (
+	CauseExited      Cause = "exited"       // the work ended by itself
+	CauseSignalled   Cause = "signalled"    // a signal not of ours ended the work
+	CauseStopped     Cause = "stopped"      // asked to stop by our caller
+	CauseResigned    Cause = "resigned"     // asked to resign through ZooKeeper
+	CauseLost        Cause = "lost"         // session, own node or lease lost
+	CauseFenceFailed Cause = "fence-failed" // the fence command failed
+	CauseSkipped     Cause = "skipped"      // ran elsewhere lately
+	CauseNotLeader   Cause = "not-leader"   // someone else leads
+	CauseError       Cause = "error"        // could not go on
+	CauseUnclean     Cause = "unclean"      // in the record alone: no end was written
+)
+
+// Outcome is how Run or a Candidate ended.
+type Outcome struct {
+	Cause Cause
+	// Ran tells that work was started and that Code or Signal are its end.
+	Ran bool
+	// Code is the exit code of the work that ended last.
+	Code int
+	// Signal killed the work, or, where none ran, asked us to leave.
+	Signal syscall.Signal
+	// Leader is who led instead, with CauseNotLeader, where known.
+	Leader string
+}

@@ -1,0 +1,124 @@
+package zkelect
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// releaseBound is how long a closing is tried: the tree is dead, so nothing is
+// lost but the next leader's time when the servers end the session instead.
+const releaseBound = 5 * time.Second
+
+func self() (host string, pid int) { return hostname(), os.Getpid() }
+
+// release closes a term whose tree is dead. Where that cannot be established
+// the session is given up, and with it whatever is left of the term.
+func (c *Candidate) release(t *term, out Outcome) {
+	if st, _, _ := c.sess.status(); st == sessionLost {
+		c.cfg.emit(EventUnreleased, slog.Any("error", errSessionLost))
+		c.drop()
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), min(releaseBound, t.lease.timeout))
+	defer cancel()
+	go func() { // a second signal does not wait for servers
+		select {
+		case <-c.kill:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if err := c.closeTerm(ctx, t, endOf(t, out)); err != nil {
+		c.cfg.emit(EventUnreleased, slog.Any("error", err))
+		c.drop()
+		return
+	}
+	c.cfg.emit(EventReleased, slog.String("node", t.Node))
+}
+
+func endOf(t *term, out Outcome) endRecord {
+	end := endRecord{ID: t.ID, Cause: out.Cause, Since: &t.Since}
+	if out.Ran && out.Signal == 0 {
+		end.ExitCode = &out.Code
+	}
+	return end
+}
+
+// closeTerm is the closing. Its success means that neither the queue node nor
+// live of this term is left. An answer that is lost is resolved by reading.
+func (c *Candidate) closeTerm(ctx context.Context, t *term, end endRecord) error {
+	p := c.place
+	rec, version := t.rec, t.version // mostly nobody has written since
+	for {
+		if rec == nil {
+			err := p.catchUp(ctx, c.sess)
+			if err == nil {
+				rec, version, err = p.readRecord(ctx, c.sess, c.cfg.Recipe)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if !rec.names(t.name) {
+			// Another opened: live was gone by then, and ours with it. Or the
+			// side node was made anew by hand.
+			return c.sweep(ctx, t)
+		}
+		if rec.Term.Clean {
+			return nil // the lost answer was a yes
+		}
+		next := rec.close(end, c.now()-t.first)
+		res, err := c.sess.multi(ctx, p.closing(t.name, next, version)...)
+		op := failedOp(res)
+		if op == opQueue && errors.Is(err, zk.ErrNoNode) {
+			// The queue node was deleted by others. live is never deleted
+			// alone: the next leader's may stand there by now; the version
+			// proves that no next term was opened.
+			res, err = c.sess.multi(ctx, p.closingWithoutQueue(next, version)...)
+			if failedOp(res) == 1 && errors.Is(err, zk.ErrNoNode) {
+				_, err = c.sess.multi(ctx, set(p.side, next, version))
+			}
+			op = -1
+		}
+		if op == opLive && errors.Is(err, zk.ErrNoNode) {
+			_, err = c.sess.multi(ctx, p.closingWithoutLive(t.name, next, version)...)
+		}
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, zk.ErrBadVersion), errors.Is(err, zk.ErrNoNode):
+			// somebody else wrote or deleted: read again
+		case ambiguous(err):
+			if err := pauseAfter(ctx, c.sess); err != nil {
+				return err
+			}
+		default:
+			return denied(err, "close the term in", p.side)
+		}
+		rec = nil
+	}
+}
+
+// sweep is for a term that the record no longer names: the queue node goes if
+// it is still there, and live must not be ours.
+func (c *Candidate) sweep(ctx context.Context, t *term) error {
+	_, err := read(ctx, c.sess, func() (struct{}, error) {
+		return struct{}{}, c.sess.remove(ctx, t.Node)
+	})
+	if err != nil && !errors.Is(err, zk.ErrNoNode) {
+		return err
+	}
+	stat, err := read(ctx, c.sess, func() (*zk.Stat, error) { return c.sess.exists(ctx, c.place.live) })
+	if err != nil {
+		return err
+	}
+	if stat != nil && stat.EphemeralOwner == c.sess.id() {
+		return errDoubt
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package zkelect
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// request is the data of a resigner's node: it names the term that it is for,
+// so that it can never end a later one.
+type request struct {
+	Format int    `json:"format"`
+	Term   string `json:"term"`         // the leader's queue node
+	To     string `json:"to,omitempty"` // the successor's queue node
+	By     string `json:"by"`           // who asks, for logs
+}
+
+// found is a request as it stands.
+type found struct {
+	request
+	path  string
+	czxid int64
+}
+
+// oldest is the oldest of the requests in dir that is for the term of the queue
+// node; nil where there is none. Garbage is passed over.
+func (p place) oldest(ctx context.Context, s session, dir string, names []string, node string) (*found, error) {
+	var first *found
+	for _, name := range names {
+		path := dir + "/" + name
+		f, err := read(ctx, s, func() (*found, error) {
+			data, stat, err := s.get(ctx, path)
+			if err != nil {
+				return nil, err
+			}
+			f := &found{path: path, czxid: stat.Czxid}
+			if json.Unmarshal(data, &f.request) != nil || stat.EphemeralOwner == 0 {
+				return nil, nil
+			}
+			return f, nil
+		})
+		switch {
+		case errors.Is(err, zk.ErrNoNode), errors.Is(err, zk.ErrNoAuth):
+			continue
+		case err != nil:
+			return nil, err
+		case f == nil || f.Term != node:
+			continue
+		case first == nil || f.czxid < first.czxid:
+			first = f
+		}
+	}
+	return first, nil
+}
+
+// oldestTransfer is the queue node to which the leader is asked to hand over,
+// "" where it is not.
+func (p place) oldestTransfer(ctx context.Context, s session, names []string, leader string) (string, error) {
+	f, err := p.oldest(ctx, s, p.transfer, names, leader)
+	if err != nil || f == nil {
+		return "", err
+	}
+	return f.To, nil
+}
+
+// serveRequests answers requests to resign this term. What it sends is the mark
+// in the record that a request is honoured: from then on the term ends. It ends
+// with ctx.
+func (c *Candidate) serveRequests(ctx context.Context, t *term) <-chan begun {
+	marked := make(chan begun, 1)
+	go func() {
+		for ctx.Err() == nil {
+			b, err := c.serve(ctx, t)
+			switch {
+			case b != nil:
+				marked <- *b
+				return
+			case err == nil:
+			case ambiguous(err):
+				if pauseAfter(ctx, t.sess) != nil {
+					return
+				}
+			case errors.Is(err, zk.ErrNoNode):
+				// The side node was deleted by hand; the checks of live end
+				// the term.
+				return
+			default:
+				return
+			}
+		}
+	}()
+	return marked
+}
+
+// serve is one round: it waits for a request and tries to mark it. A mark that
+// stands for this term is returned, whoever's answer was lost.
+func (c *Candidate) serve(ctx context.Context, t *term) (*begun, error) {
+	p, s := c.place, t.sess
+	resigns, plain, err := s.childrenW(ctx, p.requests)
+	if err != nil {
+		return nil, err
+	}
+	transfers, named, err := s.childrenW(ctx, p.transfer)
+	if err != nil {
+		return nil, err
+	}
+	first, err := p.oldest(ctx, s, p.requests, resigns, t.name)
+	if err != nil {
+		return nil, err
+	}
+	transfer, err := p.oldest(ctx, s, p.transfer, transfers, t.name)
+	if err != nil {
+		return nil, err
+	}
+	if first == nil || transfer != nil && transfer.czxid < first.czxid {
+		first = transfer
+	}
+	var moved <-chan zk.EventType
+	if first != nil && first.To != "" {
+		// The successor is to stand right behind us first.
+		children, ch, err := s.childrenW(ctx, p.latch)
+		if err != nil {
+			return nil, err
+		}
+		if newQueue(children).index(first.To) != 1 {
+			first, moved = nil, ch
+		}
+	}
+	if first != nil {
+		return c.mark(ctx, t, first)
+	}
+	_, _, changed := s.status()
+	select {
+	case <-plain:
+	case <-named:
+	case <-moved:
+	case <-changed:
+		return nil, awaitConnected(ctx, s)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	return nil, nil
+}
+
+// mark writes that the request is honoured. An answer that is lost is made
+// certain: the same multi is sent until a server says yes, or that it can no
+// longer be executed.
+func (c *Candidate) mark(ctx context.Context, t *term, f *found) (*begun, error) {
+	p, s := c.place, t.sess
+	b := begun{Request: f.path, By: f.By, To: f.To}
+	for {
+		rec, version, err := p.readRecord(ctx, s, c.cfg.Recipe)
+		if err != nil {
+			return nil, err
+		}
+		if !rec.names(t.name) || rec.Term.Clean {
+			return nil, errPlaceLost // the term is over; the loop that leads knows
+		}
+		if rec.Term.Begun != nil {
+			return rec.Term.Begun, nil
+		}
+		ops := []any{check(f.path), check(t.Node), set(p.side, rec.begin(b), version)}
+		if f.To != "" {
+			ops = append(ops, check(p.node(f.To)))
+		}
+		_, err = s.multi(ctx, ops...)
+		switch {
+		case err == nil:
+			return &b, nil
+		case errors.Is(err, zk.ErrBadVersion):
+		case errors.Is(err, zk.ErrNoNode):
+			// Withdrawn, or the successor is gone: no later execution can
+			// succeed either. An earlier one may have: then the mark stands.
+			if err := p.catchUp(ctx, s); err != nil {
+				return nil, err
+			}
+			rec, _, err := p.readRecord(ctx, s, c.cfg.Recipe)
+			if err == nil && rec.names(t.name) && rec.Term.Begun != nil {
+				return rec.Term.Begun, nil
+			}
+			return nil, err
+		case ambiguous(err):
+			if err := pauseAfter(ctx, s); err != nil {
+				return nil, err
+			}
+			if err := p.catchUp(ctx, s); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, err
+		}
+	}
+}

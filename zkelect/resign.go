@@ -1,0 +1,312 @@
+package zkelect
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// DefaultResignTimeout is the default of ResignConfig.Timeout.
+const DefaultResignTimeout = 30 * time.Second
+
+// ResignConfig is what Resign needs beyond a Config.
+type ResignConfig struct {
+	Config
+	To          string        // a participant's id or node name that leads next
+	ID          string        // only if this id leads now
+	Timeout     time.Duration // 0 is DefaultResignTimeout
+	NoSuccessor bool          // also when nobody waits
+	Force       bool          // delete the leader's queue node
+}
+
+// Withdrawal is what became of a request that timed out.
+type Withdrawal string
+
+// What became of the request.
+const (
+	Withdrawn Withdrawal = "withdrawn" // nothing happened, nothing will
+	Begun     Withdrawal = "begun"     // the leader is stopping
+	Unknown   Withdrawal = "unknown"   // connection lost meanwhile
+)
+
+// Resigned is what Resign did.
+type Resigned struct {
+	Path    string        `json:"path"`
+	Old     *string       `json:"old"`
+	New     *string       `json:"new"`
+	Forced  bool          `json:"forced"`
+	Seconds float64       `json:"seconds"`
+	Took    time.Duration `json:"-"`
+}
+
+// Errors of Resign beyond those of errors.go.
+var (
+	// ErrNoLeader: nobody leads, or not the one that was named.
+	ErrNoLeader = errors.New("not led")
+	// ErrOtherSuccessor: the term ended, but another than the target leads.
+	ErrOtherSuccessor = errors.New("another leads now")
+)
+
+// ResignTimeout is the error of a request that was not fulfilled in time.
+type ResignTimeout struct {
+	State Withdrawal
+	Text  string
+}
+
+func (e *ResignTimeout) Error() string { return e.Text }
+
+// withdrawBound is how long a withdrawal is tried.
+const withdrawBound = 3 * time.Second
+
+// Resign makes the leader stop its work, release, and let the next one lead;
+// it returns when that has happened. A request is an ephemeral node of this
+// call's session: whoever dies before the leader has begun has withdrawn.
+func Resign(ctx context.Context, cfg ResignConfig) (*Resigned, error) {
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultResignTimeout
+	}
+	cfg.setDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Force && cfg.To != "" {
+		return nil, fmt.Errorf("%w: a forced end cannot choose the successor; leave out one of --force and --to", ErrConfig)
+	}
+	i, err := Open(ctx, cfg.Config)
+	if err != nil {
+		return nil, err
+	}
+	defer i.Close()
+
+	began := time.Now()
+	wait, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, errWaited)
+	defer cancel()
+	r := &resignation{i: i, cfg: cfg, place: placeOf(cfg.Path)}
+	now, err := r.judge(wait)
+	if err != nil {
+		return nil, err
+	}
+	r.term, r.old = path.Base(now.Leader.Node), now.Leader.ID
+	done := &Resigned{Path: cfg.Path, Old: &r.old, Forced: cfg.Force}
+	if cfg.Force {
+		err = r.force(wait)
+	} else {
+		err = r.ask(wait)
+	}
+	if err == nil {
+		done.New, err = r.awaitNext(wait)
+	}
+	if err != nil && !errors.Is(err, ErrOtherSuccessor) && !errors.Is(err, ErrDenied) {
+		return nil, r.giveUp(ctx, err)
+	}
+	done.Took = time.Since(began)
+	done.Seconds = done.Took.Seconds()
+	return done, err
+}
+
+// resignation is one call of Resign.
+type resignation struct {
+	i    *Inspector
+	cfg  ResignConfig
+	term string // the leader's queue node
+	old  string // the leader's id
+	to   string // the successor's queue node
+	node string // the request, "" before it is made
+	// session made the request; it goes with it.
+	session int64
+	place
+}
+
+// judge reads the election and refuses what cannot be done, before anything
+// is changed.
+func (r *resignation) judge(ctx context.Context) (*snapshot, error) {
+	s, err := r.i.snapshot(ctx, r.cfg.Path)
+	if err != nil {
+		return nil, err
+	}
+	// A hand-over that is under way is over in a moment.
+	for s.Leader == nil && len(s.queue) > 0 && s.queue[0].ours() && s.live == "" {
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %s has participants, but none has begun to lead", ErrNoLeader, r.cfg.Path)
+		}
+		if s, err = r.i.snapshot(ctx, r.cfg.Path); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case s.Leader == nil:
+		return nil, fmt.Errorf("%w: nobody leads %s", ErrNoLeader, r.cfg.Path)
+	case r.cfg.ID != "" && s.Leader.ID != r.cfg.ID:
+		return nil, fmt.Errorf("%w: %s leads %s, not %s; nothing was changed", ErrNoLeader, s.Leader.ID, r.cfg.Path, r.cfg.ID)
+	case !r.cfg.Force && !s.queue[0].ours():
+		return nil, fmt.Errorf("%w: the leader %s is not a zkelect and takes no request; end it by its own means, or delete its node with --force (it may go on working beside the next leader)", ErrRefused, s.Leader.ID)
+	case len(s.Participants) < 2 && !r.cfg.NoSuccessor:
+		return nil, fmt.Errorf("%w: nobody waits to lead %s after %s; use --no-successor to end the term all the same", ErrRefused, r.cfg.Path, s.Leader.ID)
+	case r.cfg.To != "":
+		return s, r.choose(s)
+	}
+	return s, nil
+}
+
+// choose finds the successor that was asked for.
+func (r *resignation) choose(s *snapshot) error {
+	found := -1
+	for n, p := range s.Participants {
+		if p.ID != r.cfg.To && p.Node != r.cfg.To && path.Base(p.Node) != r.cfg.To {
+			continue
+		}
+		if found >= 0 {
+			return fmt.Errorf("%w: %q names both %s and %s; name the node instead", ErrRefused, r.cfg.To, s.Participants[found].Node, p.Node)
+		}
+		found = n
+	}
+	switch {
+	case found < 0:
+		return fmt.Errorf("%w: no participant of %s is called %q; see 'zkelect status %s'", ErrRefused, r.cfg.Path, r.cfg.To, r.cfg.Path)
+	case found == 0:
+		return fmt.Errorf("%w: %s leads already", ErrRefused, r.cfg.To)
+	}
+	for n := 1; n < found; n++ {
+		if name := path.Base(s.Participants[n].Node); !parseNode(name).ours() {
+			return fmt.Errorf("%w: %s stands before %s in the queue and is not a zkelect, so it will not step aside", ErrRefused, s.Participants[n].ID, r.cfg.To)
+		}
+	}
+	r.to = path.Base(s.Participants[found].Node)
+	return nil
+}
+
+// force deletes the leader's queue node. A zkelect that leads kills its tree
+// at once; one that cannot is waited for by its successor (live).
+func (r *resignation) force(ctx context.Context) error {
+	r.cfg.emit(EventForced, slog.String("leader", r.old), slog.String("node", r.place.node(r.term)))
+	for {
+		err := r.i.sess.remove(ctx, r.place.node(r.term))
+		switch {
+		case err == nil, errors.Is(err, zk.ErrNoNode):
+			return nil
+		case ambiguous(err):
+			if err := pauseAfter(ctx, r.i.sess); err != nil {
+				return err
+			}
+		default:
+			return denied(err, "delete", r.place.node(r.term))
+		}
+	}
+}
+
+// ask makes the request.
+func (r *resignation) ask(ctx context.Context) error {
+	dir := r.place.requests
+	if r.to != "" {
+		dir = r.place.transfer
+	}
+	data, err := json.Marshal(request{Format: recordFormat, Term: r.term, To: r.to, By: DefaultID()})
+	if err != nil {
+		return err
+	}
+	r.node, r.session = dir+"/"+newUUID(false), r.i.sess.id()
+	for {
+		_, err := r.i.sess.create(ctx, r.node, data, zk.FlagEphemeral)
+		switch {
+		case err == nil, errors.Is(err, zk.ErrNodeExists): // ours: the answer was lost
+			return nil
+		case ambiguous(err):
+			if err := pauseAfter(ctx, r.i.sess); err != nil {
+				return err
+			}
+		default:
+			return denied(err, "ask for the resignation in", dir)
+		}
+	}
+}
+
+// awaitNext returns the id of who leads after the term, nil where nobody is
+// left to lead.
+func (r *resignation) awaitNext(ctx context.Context) (*string, error) {
+	var next *string
+	var failed error
+	err := r.i.watchSnapshots(ctx, r.cfg.Path, func(s *snapshot) bool {
+		switch over := s.queue.index(r.term) < 0 && s.live != r.term; {
+		case !over && r.to != "" && s.queue.index(r.to) < 0:
+			failed = fmt.Errorf("%w: %s has left the queue", ErrRefused, r.cfg.To)
+			return false
+		case !over && r.node != "" && r.i.sess.id() != r.session:
+			// The request went with its session.
+			failed = r.ask(ctx)
+			return failed == nil
+		case !over:
+			return true
+		case s.Leader != nil:
+			next = &s.Leader.ID
+			if r.to != "" && path.Base(s.Leader.Node) != r.to {
+				failed = fmt.Errorf("%w: the term of %s is over, but %s leads %s", ErrOtherSuccessor, r.old, s.Leader.ID, r.cfg.Path)
+			}
+			return false
+		default:
+			return len(s.queue) > 0
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return next, failed
+}
+
+// giveUp withdraws the request, and says what became of it.
+func (r *resignation) giveUp(ctx context.Context, why error) error {
+	if r.node == "" && !r.cfg.Force {
+		return why
+	}
+	state := Begun
+	if !r.cfg.Force {
+		state = r.withdraw()
+	}
+	if !errors.Is(why, errWaited) && ctx.Err() == nil {
+		return fmt.Errorf("%w (request %s)", why, state)
+	}
+	text := map[Withdrawal]string{
+		Withdrawn: "withdrawn, nothing was stopped and nothing will be",
+		Begun:     "begun, the leader is stopping and the term will end",
+		Unknown:   "unknown, the servers do not answer; see 'zkelect status'",
+	}[state]
+	if r.cfg.Force {
+		text = "begun, its node was deleted and the next leader waits for its processes to be dead"
+	}
+	return &ResignTimeout{State: state, Text: fmt.Sprintf("%s still leads %s after %v: %s", r.old, r.cfg.Path, r.cfg.Timeout, text)}
+}
+
+// withdraw deletes the request in the same multi that proves that the leader
+// has not begun.
+func (r *resignation) withdraw() Withdrawal {
+	ctx, cancel := context.WithTimeout(context.Background(), withdrawBound)
+	defer cancel()
+	for {
+		rec, version, err := r.place.readRecord(ctx, r.i.sess, RecipeLatch)
+		if err != nil {
+			return Unknown
+		}
+		if !rec.names(r.term) || rec.Term.Clean || rec.Term.Begun != nil {
+			return Begun
+		}
+		_, err = r.i.sess.multi(ctx, remove(r.node), &zk.CheckVersionRequest{Path: r.place.side, Version: version})
+		switch {
+		case err == nil, errors.Is(err, zk.ErrNoNode):
+			return Withdrawn
+		case errors.Is(err, zk.ErrBadVersion):
+		case ambiguous(err):
+			if pauseAfter(ctx, r.i.sess) != nil {
+				return Unknown
+			}
+		default:
+			return Unknown
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package zkelect
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"zkelect/zkelect/internal/child"
+)
+
+// RunConfig is what Run needs beyond a CandidateConfig.
+type RunConfig struct {
+	CandidateConfig
+	// Command is the program and its arguments.
+	Command []string
+	// StopSignal is the first signal of a stop. 0 is SIGTERM.
+	StopSignal syscall.Signal
+	// Signals, if not nil, are those that this process got: TERM and INT end
+	// the term (the second kills), the others reach the child.
+	Signals <-chan os.Signal
+	// Settings are the effective connection settings, NAME=value, added to
+	// the child's environment.
+	Settings []string
+}
+
+// withheld are variables that the child must not get: the credentials, and
+// systemd's, which would let it speak for us.
+var withheld = []string{"ZKELECT_AUTH", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
+
+// Run contends, runs Command as leader, stops it when leadership ends,
+// releases, and returns how it ended. The command is looked up before
+// contending. The error is nil unless Cause is CauseError or CauseNotLeader.
+//
+// Run makes this process the reaper of the command's orphaned descendants
+// (PR_SET_CHILD_SUBREAPER), so that none of them escapes its death.
+func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
+	failed := Outcome{Cause: CauseError}
+	if len(cfg.Command) == 0 {
+		return failed, fmt.Errorf("%w: no command", ErrConfig)
+	}
+	program, err := child.Look(cfg.Command[0])
+	if err != nil {
+		return failed, err
+	}
+	c, err := NewCandidate(cfg.CandidateConfig)
+	if err != nil {
+		return failed, err
+	}
+	r := &runner{cfg: cfg, c: c, program: program, started: make(chan *child.Process)}
+	done := make(chan struct{})
+	go r.passSignals(done)
+	defer close(done)
+	return c.Run(ctx, r.start)
+}
+
+type runner struct {
+	cfg     RunConfig
+	c       *Candidate
+	program string
+	started chan *child.Process
+}
+
+// start is called when leadership is certain.
+func (r *runner) start(t Term) (Work, error) {
+	p, err := child.Start(child.Command{
+		Path: r.program, Args: r.cfg.Command, Env: r.environment(t),
+		StopSignal: r.cfg.StopSignal,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w %s: %w", ErrStart, r.program, err)
+	}
+	r.c.cfg.emit(EventStarted, slog.Int("pid", p.Pid()))
+	r.started <- p
+	return process{p}, nil
+}
+
+// environment is what the child sees.
+func (r *runner) environment(t Term) []string {
+	own := append(slices.Clone(r.cfg.Settings),
+		"ZKELECT_PATH="+t.Path,
+		"ZKELECT_ID="+t.ID,
+		"ZKELECT_NODE="+t.Node,
+		"ZKELECT_SESSION="+sessionHex(t.Session),
+		fmt.Sprintf("ZKELECT_FENCING_TOKEN=%d", t.Token))
+	gone := slices.Clone(withheld)
+	for _, v := range own {
+		name, _, _ := strings.Cut(v, "=")
+		gone = append(gone, name)
+	}
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains(gone, name)
+	})
+	return append(env, own...)
+}
+
+// passSignals lets TERM and INT end the term and passes the others on. While
+// only waiting, HUP and QUIT leave the queue too, as they end any program.
+func (r *runner) passSignals(done <-chan struct{}) {
+	var running *child.Process
+	var over <-chan struct{}
+	stopped := false
+	for {
+		select {
+		case running = <-r.started:
+			over = running.Done()
+		case <-over:
+			running, over = nil, nil
+		case sig := <-r.cfg.Signals:
+			s, ok := sig.(syscall.Signal)
+			switch {
+			case !ok:
+			case s == syscall.SIGTERM || s == syscall.SIGINT:
+				if stopped {
+					r.c.Kill()
+				}
+				stopped = true
+				r.c.Stop(s)
+			case running != nil:
+				running.Signal(s)
+			case s == syscall.SIGHUP || s == syscall.SIGQUIT:
+				stopped = true
+				r.c.Stop(s)
+			}
+		case <-done:
+			return
+		}
+	}
+}
+
+// process is a child as a Candidate's work.
+type process struct{ *child.Process }
+
+func (p process) Status() (int, syscall.Signal) {
+	st := p.Process.Status()
+	return st.Code, st.Signal
+}

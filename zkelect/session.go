@@ -1,0 +1,139 @@
+package zkelect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// sessionState is what is known of a session.
+type sessionState int
+
+const (
+	sessionConnected sessionState = iota
+	sessionSuspended              // connection lost, session maybe alive
+	sessionLost                   // expired, closed or given up: for ever
+)
+
+// session is one ZooKeeper session, never two. Paths are within the chroot.
+// Every request returns when ctx is done, at the latest; a request whose reply
+// did not come may still be executed, until the session is lost. Requests are
+// executed in the order in which they were made.
+type session interface {
+	id() int64
+	timeout() time.Duration // the smallest negotiated in this session
+	// status also gives the number of the connection, which rises with each
+	// reconnection, and a channel that is closed at the next change.
+	status() (st sessionState, connection int, changed <-chan struct{})
+	// kick closes a connection, so that another server is tried, unless that
+	// connection is already gone.
+	kick(connection int)
+	// close ends the session, politely where possible within bound.
+	close(bound time.Duration)
+
+	get(ctx context.Context, path string) ([]byte, *zk.Stat, error)
+	getW(ctx context.Context, path string) ([]byte, *zk.Stat, <-chan zk.EventType, error)
+	exists(ctx context.Context, path string) (*zk.Stat, error) // nil: missing
+	children(ctx context.Context, path string) ([]string, error)
+	childrenW(ctx context.Context, path string) ([]string, <-chan zk.EventType, error)
+	create(ctx context.Context, path string, data []byte, mode int32) (string, error)
+	remove(ctx context.Context, path string) error
+	sync(ctx context.Context, path string) error
+	multi(ctx context.Context, ops ...any) ([]zk.MultiResponse, error)
+}
+
+var (
+	errSessionLost = errors.New("the session is over")
+	errNoAnswer    = errors.New("no answer from the server")
+)
+
+// definite are the errors with which a server says that it did not execute a
+// request. After any other the request may have been executed.
+var definite = []error{
+	zk.ErrNoNode, zk.ErrNodeExists, zk.ErrBadVersion, zk.ErrNoAuth, zk.ErrNotEmpty,
+	zk.ErrNoChildrenForEphemerals, zk.ErrInvalidACL, zk.ErrInvalidPath, zk.ErrBadArguments,
+	zk.ErrAPIError, zk.ErrAuthFailed, zk.ErrInvalidFlags,
+	// and what this package says itself
+	errSessionLost, errPlaceLost, errAside, errDoubt, ErrNode, ErrUnsafe, ErrDenied, ErrConfig,
+}
+
+// ambiguous tells whether a failed request may have been executed.
+func ambiguous(err error) bool {
+	if err == nil || strings.HasPrefix(err.Error(), "unknown error: ") { // an error code of the server's
+		return false
+	}
+	for _, d := range definite {
+		if errors.Is(err, d) {
+			return false
+		}
+	}
+	return true
+}
+
+// failedOp is the operation at which a multi failed, -1 where none is known.
+func failedOp(res []zk.MultiResponse) int {
+	for i, r := range res {
+		if r.Error != nil {
+			return i
+		}
+	}
+	return -1
+}
+
+// awaitConnected returns when the session is connected.
+func awaitConnected(ctx context.Context, s session) error {
+	for {
+		st, _, changed := s.status()
+		switch st {
+		case sessionConnected:
+			return nil
+		case sessionLost:
+			return errSessionLost
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// read repeats a reading request until it is answered, the session is lost or
+// ctx is done.
+func read[T any](ctx context.Context, s session, request func() (T, error)) (T, error) {
+	for {
+		v, err := request()
+		if !ambiguous(err) {
+			return v, err
+		}
+		if ctx.Err() != nil {
+			return v, context.Cause(ctx)
+		}
+		if err := pauseAfter(ctx, s); err != nil {
+			return v, err
+		}
+	}
+}
+
+// pauseAfter waits a moment after an unanswered request: mostly the loss of
+// the connection is about to be noticed.
+func pauseAfter(ctx context.Context, s session) error {
+	select {
+	case <-time.After(10 * time.Millisecond):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return awaitConnected(ctx, s)
+}
+
+// denied turns a refusal for lack of rights into words.
+func denied(err error, what, path string) error {
+	if errors.Is(err, zk.ErrNoAuth) {
+		return fmt.Errorf("%w: may not %s %s; give the right credentials with --auth-file, or have its ACL changed", ErrDenied, what, path)
+	}
+	return fmt.Errorf("%s %s: %w", what, path, err)
+}

@@ -1,0 +1,201 @@
+package zkelect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// place is where an election keeps what: see docs/protocol.md.
+type place struct {
+	latch    string // the participants' nodes are its children
+	side     string // what zkelect keeps, beside the latch path
+	live     string // stands for "a tree of this session may be alive"
+	requests string // requests to resign: the leader watches its children
+	transfer string // requests to hand over to a named waiter: all watch them
+}
+
+const sidePrefix = ".zkelect-"
+
+func placeOf(latch string) place {
+	dir, name := path.Split(latch)
+	side := dir + sidePrefix + name
+	return place{latch: latch, side: side, live: side + "/live", requests: side + "/resign", transfer: side + "/transfer"}
+}
+
+func (p place) node(name string) string { return p.latch + "/" + name }
+
+// The operations of the multis. Versions of queue nodes and of live are not
+// compared: their names, and the session that made them, say whose they are.
+func check(path string) *zk.CheckVersionRequest {
+	return &zk.CheckVersionRequest{Path: path, Version: -1}
+}
+func set(path string, r *record, version int32) *zk.SetDataRequest {
+	return &zk.SetDataRequest{Path: path, Data: r.encode(), Version: version}
+}
+func remove(path string) *zk.DeleteRequest { return &zk.DeleteRequest{Path: path, Version: -1} }
+func create(path, data string, flags int32) *zk.CreateRequest {
+	return &zk.CreateRequest{Path: path, Data: []byte(data), Flags: flags}
+}
+
+// opening opens a term: the queue node still stands, nobody wrote the record
+// since it was read, and nobody's tree is alive. One multi, so that there is no
+// moment in which one of them holds and another not.
+func (p place) opening(node string, r *record, version int32) []any {
+	return []any{check(p.node(node)), set(p.side, r, version), create(p.live, node, zk.FlagEphemeral)}
+}
+
+// The operations of opening and closing by index.
+const (
+	opQueue = iota
+	opSide
+	opLive
+)
+
+// heartbeat renews a lease: it needs the quorum's commit, changes nothing and
+// fires no watch.
+func (p place) heartbeat(node string) []any { return []any{check(p.node(node)), check(p.live)} }
+
+// closing ends a term whose tree is dead.
+func (p place) closing(node string, r *record, version int32) []any {
+	return []any{check(p.node(node)), set(p.side, r, version), remove(p.live), remove(p.node(node))}
+}
+
+// closingWithout is closing where one of the two nodes is already gone.
+func (p place) closingWithoutQueue(r *record, version int32) []any {
+	return []any{set(p.side, r, version), remove(p.live)}
+}
+func (p place) closingWithoutLive(node string, r *record, version int32) []any {
+	return []any{check(p.node(node)), set(p.side, r, version), remove(p.node(node))}
+}
+
+// readRecord reads the side node. The record comes stamped.
+func (p place) readRecord(ctx context.Context, s session, recipe Recipe) (*record, int32, error) {
+	type got struct {
+		data []byte
+		stat *zk.Stat
+	}
+	g, err := read(ctx, s, func() (g got, err error) {
+		g.data, g.stat, err = s.get(ctx, p.side)
+		return g, err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	r, err := parseRecord(g.data, recipe, p.side)
+	if err != nil {
+		return nil, 0, err
+	}
+	r.stamped(msTime(g.stat.Mtime), g.stat.Mzxid)
+	return r, g.stat.Version, nil
+}
+
+func msTime(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+// impossible is a version that no node gets to: its use asks the server whether
+// an operation would be allowed, without doing it. Rights are looked at first.
+const impossible = 1<<31 - 1
+
+// prepare makes the side node where it is missing and makes sure that it is an
+// election's of this recipe and that this session may use it. It comes before
+// the queue node: a participant that cannot open a term must not stand first.
+func (p place) prepare(ctx context.Context, s session, recipe Recipe) error {
+	for {
+		_, _, err := p.readRecord(ctx, s, recipe)
+		switch {
+		case err == nil:
+			return p.mayUse(ctx, s)
+		case errors.Is(err, zk.ErrNoNode):
+			err = p.makeSide(ctx, s, recipe)
+		case errors.Is(err, zk.ErrNoAuth):
+			return denied(err, "read", p.side)
+		default:
+			return err
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// makeSide makes the side node with its folders by one multi: a later reader
+// finds all of them or none.
+func (p place) makeSide(ctx context.Context, s session, recipe Recipe) error {
+	dir := path.Dir(p.side)
+	if err := ensure(ctx, s, dir); err != nil {
+		return err
+	}
+	fresh := record{Format: recordFormat, Recipe: recipe.String()}
+	_, err := s.multi(ctx, create(p.side, string(fresh.encode()), zk.FlagPersistent),
+		create(p.requests, "", zk.FlagPersistent), create(p.transfer, "", zk.FlagPersistent))
+	switch {
+	case errors.Is(err, zk.ErrNodeExists): // somebody else made it
+		return nil
+	case errors.Is(err, zk.ErrNoNode): // the parent, a container, was reaped
+		return nil
+	case errors.Is(err, zk.ErrNoChildrenForEphemerals):
+		return fmt.Errorf("%w: %s is an ephemeral node and can have no children; use another --path", ErrNode, dir)
+	case ambiguous(err): // the next reading tells
+		return pauseAfter(ctx, s)
+	case err != nil:
+		return denied(err, "create", p.side)
+	}
+	return nil
+}
+
+// mayUse asks for each right that a term needs, by a multi that cannot succeed.
+func (p place) mayUse(ctx context.Context, s session) error {
+	probe := p.side + "/probe"
+	for {
+		res, err := s.multi(ctx, create(probe, "", zk.FlagEphemeral), remove(probe),
+			&zk.SetDataRequest{Path: p.side, Version: impossible})
+		switch op := failedOp(res); {
+		case op == 2 && errors.Is(err, zk.ErrBadVersion):
+			return nil
+		case errors.Is(err, zk.ErrNoAuth):
+			return denied(err, []string{"create nodes in", "delete nodes in", "write"}[max(op, 0)], p.side)
+		case errors.Is(err, zk.ErrNoNode): // just deleted: prepare looks again
+			return nil
+		case ambiguous(err):
+			if err := pauseAfter(ctx, s); err != nil {
+				return err
+			}
+		case err == nil:
+			return fmt.Errorf("%w: %s has version %d, the last there is; stop everybody in this election, delete it and start again", ErrNode, p.side, impossible)
+		default:
+			return denied(err, "use", p.side)
+		}
+	}
+}
+
+// ensure makes dir and its parents as Curator does: container nodes, which the
+// servers reap when they have been empty for a while.
+func ensure(ctx context.Context, s session, dir string) error {
+	mode := int32(zk.FlagContainer)
+	for {
+		_, err := s.create(ctx, dir, nil, mode)
+		switch {
+		case err == nil, errors.Is(err, zk.ErrNodeExists):
+			return nil
+		case errors.Is(err, zk.ErrNoNode) && dir != "/":
+			if err := ensure(ctx, s, path.Dir(dir)); err != nil {
+				return err
+			}
+		case errors.Is(err, zk.ErrNoChildrenForEphemerals):
+			return fmt.Errorf("%w: %s is an ephemeral node and can have no children; use another --path", ErrNode, path.Dir(dir))
+		case mode == zk.FlagContainer && err != nil && strings.HasPrefix(err.Error(), "unknown error: "):
+			mode = zk.FlagPersistent // a server before 3.5 has no containers
+		case ambiguous(err):
+			if err := pauseAfter(ctx, s); err != nil {
+				return err
+			}
+		default:
+			return denied(err, "create", dir)
+		}
+	}
+}
