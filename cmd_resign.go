@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -13,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"zkelect/zkelect"
+	"zkelect/zkelect/cmdline"
 )
 
 const resignHelp = `Makes the leader stop its command, release, and let the next one lead; waits
@@ -35,21 +35,21 @@ type resignFlags struct {
 	*settings
 	cfg        zkelect.ResignConfig
 	output     string
-	outputFlag *option
+	outputFlag *cmdline.Flag
 }
 
 func (p *program) resignCommand() *cli.Command {
 	f := &resignFlags{settings: p.newSettings("warn"), output: "table"}
 	f.cfg.Timeout = zkelect.DefaultResignTimeout
 	outputs := []string{"table", "json"}
-	f.outputFlag = &option{name: "output", short: "o", arg: "FORMAT", preset: "table", set: oneOf(&f.output, outputs, outputs),
-		usage: "table or json"}
-	f.options = append([]*option{
-		{name: "to", arg: "ID", set: text(&f.cfg.To), usage: "the waiter that leads next: its id or its node's name"},
-		{name: "id", arg: "ID", set: text(&f.cfg.ID), usage: "only if ID is the leader now"},
-		{name: "timeout", arg: "DURATION", preset: "30s", set: longer(&f.cfg.Timeout), usage: "the longest wait for it to have happened"},
-		{name: "force", set: boolean(&f.cfg.Force), usage: "delete the queue node of a leader that cannot cooperate"},
-		{name: "no-successor", set: boolean(&f.cfg.NoSuccessor), usage: "also where nobody waits"},
+	f.outputFlag = &cmdline.Flag{Name: "output", Short: "o", Arg: "FORMAT", Preset: "table", Set: cmdline.OneOf(&f.output, outputs, outputs),
+		Usage: "table or json"}
+	f.options = append([]*cmdline.Flag{
+		{Name: "to", Arg: "ID", Set: cmdline.Text(&f.cfg.To), Usage: "the waiter that leads next: its id or its node's name"},
+		{Name: "id", Arg: "ID", Set: cmdline.Text(&f.cfg.ID), Usage: "only if ID is the leader now"},
+		{Name: "timeout", Arg: "DURATION", Preset: "30s", Set: cmdline.Positive(&f.cfg.Timeout), Usage: "the longest wait for it to have happened"},
+		{Name: "force", Set: cmdline.Bool(&f.cfg.Force), Usage: "delete the queue node of a leader that cannot cooperate"},
+		{Name: "no-successor", Set: cmdline.Bool(&f.cfg.NoSuccessor), Usage: "also where nobody waits"},
 		f.outputFlag,
 	}, f.options...)
 	return &cli.Command{
@@ -60,17 +60,12 @@ func (p *program) resignCommand() *cli.Command {
 }
 
 func (p *program) resignAction(f *resignFlags, args []string) error {
-	args, err := p.parseFlags(f.options, args, true)
+	err := p.parsePath(f.settings, args)
 	switch {
-	case errors.Is(err, errHelp):
-		return p.help(p.app.Command("resign"))
 	case err != nil:
 		return err
 	case f.cfg.Force && f.cfg.To != "":
 		return p.usage("--force and --to exclude each other: a deleted node hands over to nobody; give one")
-	}
-	if err := p.takePath(f.settings, args); err != nil {
-		return err
 	}
 	log := f.logger(p.stderr)
 	if f.cfg.Config, err = f.config(log); err != nil {
@@ -96,7 +91,7 @@ func (p *program) resignAction(f *resignFlags, args []string) error {
 	}()
 
 	done, err := p.resign(ctx, f.cfg)
-	if done != nil && (!f.quiet || f.outputFlag.given) {
+	if done != nil && (!f.quiet || f.outputFlag.Given) {
 		if err := p.showResigned(f.output, done); err != nil {
 			return err
 		}
@@ -123,15 +118,13 @@ func (p *program) showResigned(output string, r *zkelect.Resigned) error {
 	if output == "json" {
 		rounded := *r
 		rounded.Seconds = math.Round(r.Seconds*1000) / 1000
-		enc := json.NewEncoder(p.stdout)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(rounded)
+		return cmdline.WriteJSON(p.stdout, rounded)
 	}
 	forced := ""
 	if r.Forced {
 		forced = " (forced)"
 	}
-	_, err := fmt.Fprintf(p.stdout, "%s  %s -> %s  %.3fs%s\n", printable(r.Path), orNobody(r.Old), orNobody(r.New), r.Seconds, forced)
+	_, err := fmt.Fprintf(p.stdout, "%s  %s -> %s  %.3fs%s\n", cmdline.Printable(r.Path), orNobody(r.Old), orNobody(r.New), r.Seconds, forced)
 	return err
 }
 
@@ -139,5 +132,5 @@ func orNobody(id *string) string {
 	if id == nil {
 		return "nobody"
 	}
-	return printable(*id)
+	return cmdline.Printable(*id)
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,15 +11,13 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"syscall"
-	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
 	"zkelect/zkelect"
+	"zkelect/zkelect/cmdline"
 )
 
 const runHelp = `Contends in the election at --path, waits, runs CMD while it leads, stops CMD
@@ -46,7 +42,7 @@ Examples:
 type runFlags struct {
 	*settings
 	cfg      zkelect.RunConfig
-	wait     *option
+	wait     *cmdline.Flag
 	conflict int
 }
 
@@ -63,26 +59,26 @@ func (e *runEnd) Unwrap() error { return e.err }
 func (p *program) runCommand() *cli.Command {
 	f := &runFlags{settings: p.newSettings("info"), conflict: exitTimeout}
 	f.cfg.StopTimeout, f.cfg.RequeueDelay = zkelect.DefaultStopTimeout, zkelect.DefaultRequeueDelay
-	f.wait = &option{name: "wait", short: "w", arg: "DURATION", preset: "for ever", set: duration(&f.cfg.Wait),
-		usage: "wait at most this long for leadership, connecting included; 0 is --nonblock. With --requeue the limit is for each term"}
-	f.options = append([]*option{
-		{name: "id", arg: "ID", preset: "HOST:PID", set: text(&f.cfg.ID),
-			usage: "this participant's name, as status shows it"},
-		{name: "nonblock", short: "n", set: boolean(&f.cfg.NoWait),
-			usage: "do not wait: if someone else leads, exit with the conflict code"},
+	f.wait = &cmdline.Flag{Name: "wait", Short: "w", Arg: "DURATION", Preset: "for ever", Set: cmdline.Duration(&f.cfg.Wait),
+		Usage: "wait at most this long for leadership, connecting included; 0 is --nonblock. With --requeue the limit is for each term"}
+	f.options = append([]*cmdline.Flag{
+		{Name: "id", Arg: "ID", Preset: "HOST:PID", Set: cmdline.Text(&f.cfg.ID),
+			Usage: "this participant's name, as status shows it"},
+		{Name: "nonblock", Short: "n", Set: cmdline.Bool(&f.cfg.NoWait),
+			Usage: "do not wait: if someone else leads, exit with the conflict code"},
 		f.wait,
-		{name: "conflict-exit-code", short: "E", arg: "N", preset: "124", set: f.setConflict,
-			usage: "the exit code, 0 to 255, where someone else leads"},
-		{name: "requeue", arg: "WHEN", preset: "never", usage: "contend again: never, lost (after leadership was lost or resigned) or always (also after CMD ended by itself)",
-			set: oneOf(&f.cfg.Requeue, []string{"never", "lost", "always"}, []zkelect.Requeue{zkelect.RequeueNever, zkelect.RequeueLost, zkelect.RequeueAlways})},
-		{name: "requeue-delay", arg: "DURATION", preset: "1s", set: longer(&f.cfg.RequeueDelay),
-			usage: "with --requeue always, the pause after CMD failed, doubling to 30s"},
-		{name: "stop-signal", arg: "SIGNAL", preset: "TERM", set: f.setStopSignal,
-			usage: "the first signal of a stop, a name or a number"},
-		{name: "stop-timeout", arg: "DURATION", preset: "5s", set: duration(&f.cfg.StopTimeout),
-			usage: "then KILL for all of CMD's processes; never later than the lease allows"},
-		{name: "tick-time", arg: "DURATION", preset: "auto", set: f.setTickTime,
-			usage: "the ensemble's tickTime, for the lease's margin"},
+		{Name: "conflict-exit-code", Short: "E", Arg: "N", Preset: "124", Set: f.setConflict,
+			Usage: "the exit code, 0 to 255, where someone else leads"},
+		{Name: "requeue", Arg: "WHEN", Preset: "never", Usage: "contend again: never, lost (after leadership was lost or resigned) or always (also after CMD ended by itself)",
+			Set: cmdline.OneOf(&f.cfg.Requeue, []string{"never", "lost", "always"}, []zkelect.Requeue{zkelect.RequeueNever, zkelect.RequeueLost, zkelect.RequeueAlways})},
+		{Name: "requeue-delay", Arg: "DURATION", Preset: "1s", Set: cmdline.Positive(&f.cfg.RequeueDelay),
+			Usage: "with --requeue always, the pause after CMD failed, doubling to 30s"},
+		{Name: "stop-signal", Arg: "SIGNAL", Preset: "TERM", Set: cmdline.Signal(&f.cfg.StopSignal),
+			Usage: "the first signal of a stop, a name or a number"},
+		{Name: "stop-timeout", Arg: "DURATION", Preset: "5s", Set: cmdline.Duration(&f.cfg.StopTimeout),
+			Usage: "then KILL for all of CMD's processes; never later than the lease allows"},
+		{Name: "tick-time", Arg: "DURATION", Preset: "auto", Set: f.setTickTime,
+			Usage: "the ensemble's tickTime, for the lease's margin"},
 	}, f.options...)
 	return &cli.Command{
 		Name: "run", Usage: "run a command while leading", UsageText: "zkelect run [flags] -- CMD [ARG...]",
@@ -100,58 +96,25 @@ func (f *runFlags) setConflict(s string) error {
 	return nil
 }
 
-func (f *runFlags) setStopSignal(s string) (err error) {
-	f.cfg.StopSignal, err = parseSignal(s)
-	return err
-}
-
 func (f *runFlags) setTickTime(s string) error {
 	if s == "auto" {
 		f.cfg.TickTime = 0
 		return nil
 	}
-	return longer(&f.cfg.TickTime)(s)
-}
-
-// parseSignal reads TERM, SIGTERM, 15, RTMIN+1 or RTMAX-1, the last two as
-// kill counts them on Linux: the C library keeps 32 and 33 to itself.
-func parseSignal(s string) (syscall.Signal, error) {
-	const rtmin, rtmax = 34, 64
-	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
-	if sig := unix.SignalNum("SIG" + name); sig != 0 {
-		return sig, nil
-	}
-	base, sign := 0, 1
-	switch {
-	case strings.HasPrefix(name, "RTMIN"):
-		base, name = rtmin, strings.TrimPrefix(name[5:], "+")
-	case strings.HasPrefix(name, "RTMAX"):
-		base, sign, name = rtmax, -1, strings.TrimPrefix(name[5:], "-")
-	}
-	n, err := strconv.ParseUint(name, 10, 7)
-	if base != 0 && name == "" {
-		n, err = 0, nil
-	}
-	sig := base + sign*int(n)
-	if err != nil || sig < 1 || sig > rtmax || base != 0 && sig < rtmin {
-		return 0, fmt.Errorf("%q is not a signal; give a name or a number, such as TERM, INT, 15", s)
-	}
-	return syscall.Signal(sig), nil
+	return cmdline.Positive(&f.cfg.TickTime)(s)
 }
 
 func (p *program) runAction(f *runFlags, args []string) error {
-	command, err := p.parseFlags(f.options, args, false)
+	command, err := p.parse(f.settings, args, false)
 	switch {
-	case errors.Is(err, errHelp):
-		return p.help(p.app.Command("run"))
 	case err != nil:
 		return err
-	case f.cfg.NoWait && f.wait.given:
+	case f.cfg.NoWait && f.wait.Given:
 		return p.usage("--nonblock and --wait exclude each other; give one")
 	case len(command) == 0:
 		return p.usage("no command to run; give one after the flags: zkelect run [flags] -- CMD")
 	}
-	f.cfg.NoWait = f.cfg.NoWait || f.wait.given && f.cfg.Wait == 0
+	f.cfg.NoWait = f.cfg.NoWait || f.wait.Given && f.cfg.Wait == 0
 	f.cfg.Command = command
 
 	// A reader of our log that is gone must not end us while the child lives:
@@ -162,8 +125,8 @@ func (p *program) runAction(f *runFlags, args []string) error {
 	if file, ok := stderr.(*os.File); ok {
 		stderr = zkelect.LogFile(file)
 	}
-	w := newLogWriter(stderr)
-	defer w.close()
+	w := cmdline.NewLogWriter(stderr)
+	defer w.Close()
 	log := f.logger(w)
 
 	outcome := zkelect.Outcome{Cause: zkelect.CauseError}
@@ -235,14 +198,14 @@ func (s *settings) environment(cfg zkelect.Config) []string {
 	}
 	// An ACL for the creator is an error without the credentials, and those
 	// of ZKELECT_AUTH do not reach the child.
-	if s.aclFlag.given && (cfg.ACL == zkelect.ACLOpen || s.secretFile != "") {
-		env = append(env, "ZKELECT_ACL="+s.acl)
+	if s.aclFlag.Given && (cfg.ACL == zkelect.ACLOpen || s.secretFile != "") {
+		env = append(env, "ZKELECT_ACL="+s.aclFlag.Value)
 	}
 	// The levels of status and resign are others than run's unless one asks.
-	if s.levelFlag.given {
-		env = append(env, "ZKELECT_LOG_LEVEL="+strings.ToLower(s.level.String()))
+	if s.levelFlag.Given {
+		env = append(env, "ZKELECT_LOG_LEVEL="+s.levelFlag.Value)
 	}
-	if s.formatFlag.given {
+	if s.formatFlag.Given {
 		env = append(env, "ZKELECT_LOG_FORMAT="+s.format)
 	}
 	return env
@@ -273,63 +236,5 @@ func (f *runFlags) logEnd(w io.Writer, end *runEnd) {
 		level = slog.LevelWarn
 	}
 	attrs = append(attrs, slog.String("path", f.path))
-	slog.New(f.handler(w, slog.LevelDebug)).LogAttrs(context.Background(), level, "done", attrs...)
-}
-
-// logWriter keeps whoever reads our standard error, a pager or a full pipe,
-// from holding up the candidate: its lease would run out meanwhile. Lines that
-// find no room are dropped and counted.
-type logWriter struct {
-	mu      sync.Mutex
-	lines   chan []byte
-	dropped int
-	closed  bool
-	written chan struct{}
-}
-
-func newLogWriter(to io.Writer) *logWriter {
-	w := &logWriter{lines: make(chan []byte, 1024), written: make(chan struct{})}
-	go func() {
-		defer close(w.written)
-		for line := range w.lines {
-			_, _ = to.Write(line) // nobody to tell
-		}
-	}()
-	return w
-}
-
-func (w *logWriter) Write(line []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed {
-		return len(line), nil
-	}
-	if w.dropped > 0 && w.put(fmt.Appendf(nil, "zkelect: %d log lines dropped: standard error was blocked\n", w.dropped)) {
-		w.dropped = 0
-	}
-	if w.dropped > 0 || !w.put(bytes.Clone(line)) {
-		w.dropped++
-	}
-	return len(line), nil
-}
-
-func (w *logWriter) put(line []byte) bool {
-	select {
-	case w.lines <- line:
-		return true
-	default:
-		return false
-	}
-}
-
-// close writes what is left, for a second where nobody reads.
-func (w *logWriter) close() {
-	w.mu.Lock()
-	w.closed = true
-	close(w.lines)
-	w.mu.Unlock()
-	select {
-	case <-w.written:
-	case <-time.After(time.Second):
-	}
+	slog.New(cmdline.NewHandler(w, f.format, slog.LevelDebug)).LogAttrs(context.Background(), level, "done", attrs...)
 }

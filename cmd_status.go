@@ -2,20 +2,19 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"reflect"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"zkelect/zkelect"
+	"zkelect/zkelect/cmdline"
 )
 
 const statusHelp = `Shows who leads, who waits, in the order in which they would lead, and how
@@ -50,25 +49,25 @@ type statusFlags struct {
 	cond             zkelect.Condition
 	timeout          time.Duration
 
-	outputFlag, timeoutFlag *option
+	outputFlag, timeoutFlag *cmdline.Flag
 }
 
 func (p *program) statusCommand() *cli.Command {
 	f := &statusFlags{settings: p.newSettings("warn"), output: "table", timeout: 10 * time.Second}
 	outputs := []string{"table", "id", "json"}
-	f.outputFlag = &option{name: "output", short: "o", arg: "FORMAT", preset: "table", set: oneOf(&f.output, outputs, outputs),
-		usage: "table, id (the leader's id alone) or json"}
-	f.timeoutFlag = &option{name: "timeout", arg: "DURATION", preset: "10s; none with --watch", set: longer(&f.timeout),
-		usage: "the longest wait for the answer"}
-	f.options = append([]*option{
+	f.outputFlag = &cmdline.Flag{Name: "output", Short: "o", Arg: "FORMAT", Preset: "table", Set: cmdline.OneOf(&f.output, outputs, outputs),
+		Usage: "table, id (the leader's id alone) or json"}
+	f.timeoutFlag = &cmdline.Flag{Name: "timeout", Arg: "DURATION", Preset: "10s; none with --watch", Set: cmdline.Positive(&f.timeout),
+		Usage: "the longest wait for the answer"}
+	f.options = append([]*cmdline.Flag{
 		f.outputFlag,
-		{name: "watch", short: "W", set: boolean(&f.watch),
-			usage: "stay and print each change; with a condition, until it holds"},
-		{name: "recursive", short: "r", set: boolean(&f.recursive),
-			usage: "every election at or below PATH, a line each; with a condition, those for which it holds"},
-		{name: "mine", set: boolean(&f.cond.Mine), usage: "condition: a participant of this host leads"},
-		{name: "leader-is", arg: "ID", set: text(&f.cond.LeaderIs), usage: "condition: ID leads"},
-		{name: "token", arg: "N", set: f.setToken, usage: "condition: the current term's fencing token is N"},
+		{Name: "watch", Short: "W", Set: cmdline.Bool(&f.watch),
+			Usage: "stay and print each change; with a condition, until it holds"},
+		{Name: "recursive", Short: "r", Set: cmdline.Bool(&f.recursive),
+			Usage: "every election at or below PATH, a line each; with a condition, those for which it holds"},
+		{Name: "mine", Set: cmdline.Bool(&f.cond.Mine), Usage: "condition: a participant of this host leads"},
+		{Name: "leader-is", Arg: "ID", Set: cmdline.Text(&f.cond.LeaderIs), Usage: "condition: ID leads"},
+		{Name: "token", Arg: "N", Set: f.setToken, Usage: "condition: the current term's fencing token is N"},
 		f.timeoutFlag,
 	}, f.options...)
 	return &cli.Command{
@@ -86,17 +85,12 @@ func (f *statusFlags) setToken(s string) (err error) {
 }
 
 func (p *program) statusAction(f *statusFlags, args []string) error {
-	args, err := p.parseFlags(f.options, args, true)
+	err := p.parsePath(f.settings, args)
 	switch {
-	case errors.Is(err, errHelp):
-		return p.help(p.app.Command("status"))
 	case err != nil:
 		return err
 	case f.watch && f.recursive:
 		return p.usage("--watch and --recursive exclude each other; give one")
-	}
-	if err := p.takePath(f.settings, args); err != nil {
-		return err
 	}
 	log := f.logger(p.stderr)
 	cfg, err := f.config(log)
@@ -113,7 +107,7 @@ func (p *program) statusAction(f *statusFlags, args []string) error {
 	}
 	f.nameDefault(log)
 	ctx := context.Background()
-	if !f.watch || f.timeoutFlag.given {
+	if !f.watch || f.timeoutFlag.Given {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, f.timeout)
 		defer cancel()
@@ -132,21 +126,6 @@ func (p *program) statusAction(f *statusFlags, args []string) error {
 		return fmt.Errorf("no answer on %s from %s within %v; check the servers, or give a longer --timeout", f.path, f.servers, f.timeout)
 	}
 	return err
-}
-
-// takePath takes the argument of status and resign as the path.
-func (p *program) takePath(s *settings, args []string) error {
-	switch {
-	case len(args) > 1:
-		return p.usage("extra argument %q; give one path", args[1])
-	case len(args) == 1 && args[0] == "":
-		return p.usage("the path is empty")
-	case len(args) == 1 && s.pathFlag.given && !s.pathFlag.fromEnv && s.path != args[0]:
-		return p.usage("two paths, %q by --path and %q; give one", s.path, args[0])
-	case len(args) == 1:
-		s.path, s.pathFlag.given = args[0], true
-	}
-	return nil
 }
 
 func (p *program) status(ctx context.Context, f *statusFlags, i inspector, log *slog.Logger) error {
@@ -240,13 +219,13 @@ func (p *program) statusAll(ctx context.Context, f *statusFlags, i inspector) er
 		case f.output == "json":
 			return writeJSON(p.stdout, e)
 		case f.output == "id" && e.Leader != nil:
-			fmt.Fprintf(w, "%s\t%s\n", printable(e.Path), printable(e.Leader.ID))
+			fmt.Fprintf(w, "%s\t%s\n", cmdline.Printable(e.Path), cmdline.Printable(e.Leader.ID))
 		case f.output == "table":
 			id, since, waiting := "-", "-", len(e.Participants)
 			if e.Leader != nil {
-				id, since, waiting = printable(e.Leader.ID), age(e.Leader.Since), waiting-1
+				id, since, waiting = cmdline.Printable(e.Leader.ID), age(e.Leader.Since), waiting-1
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\n", printable(e.Path), id, since, waiting)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\n", cmdline.Printable(e.Path), id, since, waiting)
 		}
 		return nil
 	})
@@ -261,7 +240,7 @@ func (p *program) statusAll(ctx context.Context, f *statusFlags, i inspector) er
 
 // shows tells whether the answer is printed. Under -q the exit code is the
 // answer, as grep's, unless an output is asked for.
-func (f *statusFlags) shows() bool { return !f.quiet || f.outputFlag.given }
+func (f *statusFlags) shows() bool { return !f.quiet || f.outputFlag.Given }
 
 // show prints an election in the form that was asked for.
 func (f *statusFlags) show(w io.Writer, e *zkelect.Election, log *slog.Logger) {
@@ -278,7 +257,7 @@ func (f *statusFlags) show(w io.Writer, e *zkelect.Election, log *slog.Logger) {
 			fmt.Fprintln(w)
 		}
 	case e.Leader != nil:
-		fmt.Fprintln(w, printable(e.Leader.ID))
+		fmt.Fprintln(w, cmdline.Printable(e.Leader.ID))
 	case f.watch: // an empty line where nobody leads any more
 		fmt.Fprintln(w)
 	}
@@ -288,11 +267,11 @@ func (f *statusFlags) show(w io.Writer, e *zkelect.Election, log *slog.Logger) {
 func writeTable(to io.Writer, e *zkelect.Election) {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	defer w.Flush()
-	fmt.Fprintf(w, "ELECTION\t%s (%s)\n", printable(e.Path), printable(e.Recipe))
+	fmt.Fprintf(w, "ELECTION\t%s (%s)\n", cmdline.Printable(e.Path), cmdline.Printable(e.Recipe))
 	if l := e.Leader; l != nil {
-		fmt.Fprintf(w, "LEADER\t%s\n", printable(l.ID))
+		fmt.Fprintf(w, "LEADER\t%s\n", cmdline.Printable(l.ID))
 		if l.Host != "" {
-			fmt.Fprintf(w, "HOST\t%s\n", printable(l.Host))
+			fmt.Fprintf(w, "HOST\t%s\n", cmdline.Printable(l.Host))
 		}
 		if l.PID != 0 {
 			fmt.Fprintf(w, "PID\t%d\n", l.PID)
@@ -301,7 +280,7 @@ func writeTable(to io.Writer, e *zkelect.Election) {
 		if l.FencingToken != 0 {
 			fmt.Fprintf(w, "TOKEN\t%d\n", l.FencingToken)
 		}
-		fmt.Fprintf(w, "SESSION\t%s\n", printable(l.Session))
+		fmt.Fprintf(w, "SESSION\t%s\n", cmdline.Printable(l.Session))
 	} else {
 		fmt.Fprintln(w, "LEADER\tnone")
 	}
@@ -317,20 +296,20 @@ func writeTable(to io.Writer, e *zkelect.Election) {
 		if x.Leader {
 			state = "leads"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", n+1, printable(x.ID), state, age(x.Since))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", n+1, cmdline.Printable(x.ID), state, age(x.Since))
 	}
 }
 
 // lastTerm is who led last, how that ended, and when.
 func lastTerm(l *zkelect.LastTerm) string {
-	s := printable(l.ID) + ", " + printable(string(l.Cause))
+	s := cmdline.Printable(l.ID) + ", " + cmdline.Printable(string(l.Cause))
 	if l.ExitCode != nil {
 		s += fmt.Sprintf(" with code %d", *l.ExitCode)
 	}
 	if l.Until != nil {
 		s += " " + clock(*l.Until)
 		if l.Since != nil {
-			s += " after " + span(l.Until.Sub(*l.Since))
+			s += " after " + cmdline.Span(l.Until.Sub(*l.Since))
 		}
 	}
 	return s
@@ -339,70 +318,39 @@ func lastTerm(l *zkelect.LastTerm) string {
 func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
 
 // age is the time since t, which is by the servers' clock: ours may be behind.
-func age(t time.Time) string { return span(max(0, time.Since(t))) }
-
-// span is a duration as people say it: two units are enough.
-func span(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "?"
-	case d < time.Second:
-		return d.Truncate(time.Millisecond).String()
-	case d < time.Minute:
-		return d.Truncate(100 * time.Millisecond).String()
-	case d < time.Hour:
-		return strings.TrimSuffix(d.Truncate(time.Second).String(), "0s")
-	case d < 48*time.Hour:
-		return strings.TrimSuffix(d.Truncate(time.Minute).String(), "0s")
-	}
-	days := d / (24 * time.Hour)
-	return fmt.Sprintf("%dd%dh", days, (d-days*24*time.Hour)/time.Hour)
-}
-
-// stamp is a time in JSON: UTC, RFC 3339, always with milliseconds.
-type stamp time.Time
-
-func (s stamp) MarshalJSON() ([]byte, error) {
-	return json.Marshal(time.Time(s).UTC().Format("2006-01-02T15:04:05.000Z07:00"))
-}
-
-func stampOf(t *time.Time) *stamp { return (*stamp)(t) }
+func age(t time.Time) string { return cmdline.Span(max(0, time.Since(t))) }
 
 // The views shadow the fields whose form is fixed: times in UTC with
 // milliseconds, an empty list rather than null. Every other field goes through.
 type participantView struct {
 	zkelect.Participant
-	Since stamp `json:"since"`
+	Since cmdline.Stamp `json:"since"`
 }
 
 type lastView struct {
 	*zkelect.LastTerm
-	Since *stamp `json:"since,omitempty"`
-	Until *stamp `json:"until,omitempty"`
+	Since *cmdline.Stamp `json:"since,omitempty"`
+	Until *cmdline.Stamp `json:"until,omitempty"`
 }
 
 type electionView struct {
-	Path         string            `json:"path"`
-	Recipe       string            `json:"recipe"`
+	*zkelect.Election
 	Leader       *participantView  `json:"leader"`
 	Participants []participantView `json:"participants"`
 	Last         *lastView         `json:"last,omitempty"`
-	Warnings     []string          `json:"warnings,omitempty"`
 }
 
 // writeJSON writes an election in one line.
 func writeJSON(w io.Writer, e *zkelect.Election) error {
-	view := electionView{Path: e.Path, Recipe: e.Recipe, Participants: []participantView{}, Warnings: e.Warnings}
+	view := electionView{Election: e, Participants: []participantView{}}
 	if e.Leader != nil {
-		view.Leader = &participantView{*e.Leader, stamp(e.Leader.Since)}
+		view.Leader = &participantView{*e.Leader, cmdline.Stamp(e.Leader.Since)}
 	}
 	for _, x := range e.Participants {
-		view.Participants = append(view.Participants, participantView{x, stamp(x.Since)})
+		view.Participants = append(view.Participants, participantView{x, cmdline.Stamp(x.Since)})
 	}
 	if l := e.Last; l != nil {
-		view.Last = &lastView{l, stampOf(l.Since), stampOf(l.Until)}
+		view.Last = &lastView{l, (*cmdline.Stamp)(l.Since), (*cmdline.Stamp)(l.Until)}
 	}
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(view)
+	return cmdline.WriteJSON(w, view)
 }

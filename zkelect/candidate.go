@@ -135,6 +135,9 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 			return c.gaveUp(err)
 		}
 		out, err := c.lead(t, start)
+		if out.Cause == CauseStopped && !out.Ran {
+			out.Signal = c.signal
+		}
 		c.release(t, out)
 		if err != nil || !c.requeues(out) {
 			return out, err
@@ -243,7 +246,7 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 	if err := c.place.prepare(ctx, c.sess, c.cfg.Recipe); err != nil {
 		return nil, err
 	}
-	q, err := c.list(ctx)
+	q, err := c.place.list(ctx, c.sess)
 	if err == nil {
 		err = q.safe(c.cfg.Path) // before anybody is disturbed
 	}
@@ -254,10 +257,24 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.await(ctx, name); err != nil {
+	listed, err := c.await(ctx, name)
+	if err != nil {
 		return nil, err
 	}
-	return c.open(ctx, name)
+	safe := make(chan error, 1)
+	if listed {
+		safe <- nil
+	} else {
+		s := c.sess
+		go func() { // beside the reading of the record: it costs no time
+			q, err := c.place.list(ctx, s)
+			if err == nil {
+				err = q.safe(c.cfg.Path)
+			}
+			safe <- err
+		}()
+	}
+	return c.open(ctx, name, safe)
 }
 
 func (c *Candidate) ensureSession(ctx context.Context) error {

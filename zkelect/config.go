@@ -36,19 +36,6 @@ const (
 	ACLPrivate         // the creator may do everything, nobody else anything
 )
 
-// Auth is one credential given to the servers on every connection.
-// It has no String that shows the secret.
-type Auth struct {
-	Scheme string // "digest"
-	Secret []byte // "user:password"
-}
-
-// String hides the secret.
-func (a Auth) String() string { return a.Scheme + ":***" }
-
-// GoString hides the secret from %#v too.
-func (a Auth) GoString() string { return a.String() }
-
 // Config names an election and the way to its servers.
 type Config struct {
 	// Servers is ZooKeeper's connect string, host:port,host:port/chroot;

@@ -107,12 +107,11 @@ func (s *zkSession) unreachable(ctx context.Context, cs ConnectString, err error
 	errs := s.link.Errors()
 	var each []string
 	for _, server := range cs.Servers {
+		why := "no answer yet"
 		if e := errs[server]; e != nil {
-			each = append(each, fmt.Sprintf("%s: %s", server, plain(e, server)))
+			why = plain(e, server)
 		}
-	}
-	if len(each) == 0 {
-		each = []string{err.Error()}
+		each = append(each, server+": "+why)
 	}
 	return fmt.Errorf("%w: %s; check --servers (%s) and that ZooKeeper is running", ErrUnreachable, strings.Join(each, "; "), s.cfg.Servers)
 }

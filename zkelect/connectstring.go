@@ -2,28 +2,13 @@ package zkelect
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"zkelect/zkelect/internal/child"
 )
-
-// What Run's errors wrap where there is no such command, or one that cannot be
-// run: a shell's 127 and 126.
-var (
-	ErrCommandNotFound      = child.ErrNotFound
-	ErrCommandNotExecutable = child.ErrNotExecutable
-)
-
-// LogFile returns a writer to f, for a log, that cannot be stopped by "stty
-// tostop" while Run's command has the terminal: a stopped leader renews nothing.
-func LogFile(f *os.File) io.Writer { return child.Unstopped(f) }
 
 // defaultPort is ZooKeeper's client port.
 const defaultPort = "2181"
@@ -201,38 +186,4 @@ func pathFault(p string) string {
 		}
 	}
 	return ""
-}
-
-// ParseAuth parses the content of an auth file: one line
-// digest:user:password, blank lines and lines that begin with # aside. The
-// password may hold colons and spaces. No error shows any of the content.
-// Errors wrap ErrConfig.
-func ParseAuth(content []byte) (*Auth, error) {
-	var auth *Auth
-	n := 0
-	for line := range strings.SplitSeq(string(content), "\n") {
-		n++
-		line = strings.TrimSuffix(line, "\r")
-		if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		if auth != nil {
-			return nil, fmt.Errorf("%w: line %d is a second credential; give one", ErrConfig, n)
-		}
-		secret, digest := strings.CutPrefix(line, "digest:")
-		user, password, colon := strings.Cut(secret, ":")
-		switch {
-		case !digest:
-			return nil, fmt.Errorf("%w: line %d does not begin with digest:, the one scheme built so far; give digest:user:password", ErrConfig, n)
-		case !colon || user == "" || password == "":
-			return nil, fmt.Errorf("%w: line %d lacks user or password; give digest:user:password", ErrConfig, n)
-		case strings.ContainsFunc(secret, func(r rune) bool { return r < ' ' || r == 0x7f }):
-			return nil, fmt.Errorf("%w: line %d has a control character", ErrConfig, n)
-		}
-		auth = &Auth{Scheme: "digest", Secret: []byte(secret)}
-	}
-	if auth == nil {
-		return nil, fmt.Errorf("%w: no credential; give a line digest:user:password", ErrConfig)
-	}
-	return auth, nil
 }

@@ -65,7 +65,7 @@ func (c *Candidate) lowestOfOurs(ctx context.Context, uuid string) (string, erro
 	}); err != nil && !errors.Is(err, zk.ErrNoNode) {
 		return "", err
 	}
-	q, err := c.list(ctx)
+	q, err := c.place.list(ctx, c.sess)
 	if err != nil {
 		return "", err
 	}
@@ -92,40 +92,41 @@ func (c *Candidate) lowestOfOurs(ctx context.Context, uuid string) (string, erro
 }
 
 // list is the queue as the servers have it; a missing path is an empty queue.
-func (c *Candidate) list(ctx context.Context) (queue, error) {
-	children, err := read(ctx, c.sess, func() ([]string, error) { return c.sess.children(ctx, c.place.latch) })
+func (p place) list(ctx context.Context, s session) (queue, error) {
+	children, err := read(ctx, s, func() ([]string, error) { return s.children(ctx, p.latch) })
 	if errors.Is(err, zk.ErrNoNode) {
 		return nil, nil
 	}
 	if err != nil {
 		if errors.Is(err, zk.ErrNoAuth) {
-			return nil, denied(err, "read", c.place.latch)
+			return nil, denied(err, "read", p.latch)
 		}
 		return nil, err
 	}
 	return newQueue(children), nil
 }
 
-// await returns when the node is first in the queue. Only the predecessor's
-// deletion, the own node's and a request to transfer wake it.
-func (c *Candidate) await(ctx context.Context, name string) error {
+// await returns when the node is first in the queue, and whether the queue was
+// listed since it is. Only the predecessor's deletion, the own node's and a
+// request to transfer wake it.
+func (c *Candidate) await(ctx context.Context, name string) (listed bool, err error) {
 	shown := -1
 	for {
 		// What was seen on an earlier connection is looked at again.
 		st, connection, changed := c.sess.status()
 		if st == sessionLost {
-			return errSessionLost
+			return false, errSessionLost
 		}
-		q, err := c.list(ctx)
+		q, err := c.place.list(ctx, c.sess)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if err := q.safe(c.cfg.Path); err != nil {
-			return err
+			return false, err
 		}
 		i := q.index(name)
 		if i < 0 {
-			return errPlaceLost
+			return false, errPlaceLost
 		}
 		if q[i].sequence >= warnSequence && shown < 0 {
 			c.cfg.emit(EventSequence, slog.Int64("sequence", q[i].sequence), slog.Int64("end", lastSequence))
@@ -134,14 +135,14 @@ func (c *Candidate) await(ctx context.Context, name string) error {
 			c.learnTick() // the leader needs it at once
 		}
 		if i == 0 {
-			return nil
+			return true, nil
 		}
 		if c.cfg.NoWait {
-			return &notLeader{path: c.cfg.Path, leader: c.idOf(ctx, q[0].name)}
+			return false, &notLeader{path: c.cfg.Path, leader: c.idOf(ctx, q[0].name)}
 		}
 		woken, err := c.watch(ctx, name, q, i)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if woken == nil {
 			continue
@@ -153,21 +154,34 @@ func (c *Candidate) await(ctx context.Context, name string) error {
 		select {
 		case ev := <-woken.predecessor:
 			// Sequences only rise: where the leader alone was ahead and is
-			// gone, nobody can have come before us and no listing is needed.
+			// gone, nobody can have come before us and no listing is needed to
+			// know it.
 			_, now, _ := c.sess.status()
 			if i == 1 && ev == zk.EventNodeDeleted && now == connection {
-				return nil
+				return false, nil
 			}
 		case <-woken.own:
 		case <-woken.transfer:
 		case <-changed:
-			if err := awaitConnected(ctx, c.sess); err != nil {
-				return err
+			if err := c.reconnected(ctx); err != nil {
+				return false, err
 			}
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		}
 	}
+}
+
+// reconnected returns when the connection is back.
+func (c *Candidate) reconnected(ctx context.Context) error {
+	if st, _, _ := c.sess.status(); st == sessionSuspended {
+		c.cfg.emit(EventSuspended)
+	}
+	if err := awaitConnected(ctx, c.sess); err != nil {
+		return err
+	}
+	c.cfg.emit(EventReconnected, slog.String("session", sessionHex(c.sess.id())))
+	return nil
 }
 
 // wakers are what a waiter watches.

@@ -1,6 +1,10 @@
 package zkelect
 
-import "errors"
+import (
+	"errors"
+
+	"zkelect/zkelect/internal/child"
+)
 
 // Sentinels; errors of this package wrap at most one of them.
 var (
@@ -25,4 +29,11 @@ var (
 	ErrRefused = errors.New("refused")
 	// ErrStart: the work of a term could not be started.
 	ErrStart = errors.New("cannot start")
+)
+
+// What Run's errors wrap where there is no such command, or one that cannot be
+// run: a shell's 127 and 126.
+var (
+	ErrCommandNotFound      = child.ErrNotFound
+	ErrCommandNotExecutable = child.ErrNotExecutable
 )

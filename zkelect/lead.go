@@ -84,7 +84,7 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 			l.stop(CauseResigned)
 		case <-tickKnown:
 			tickKnown = nil
-			l.t.lease.tick = c.budget().tick
+			l.t.lease.learn(c.budget().tick)
 			l.tellBudget()
 		case <-stop:
 			stop = nil

@@ -114,6 +114,7 @@ type lease struct {
 	budget
 	sent     []time.Duration // acknowledged checks on this connection, oldest first
 	renewed  time.Duration   // the newest acknowledged check's sending
+	spacing  time.Duration   // of that check from an earlier one; 0 where there is none
 	deadline time.Duration   // moves back only with the timeout
 }
 
@@ -128,8 +129,22 @@ func (l *lease) renew(sentAt time.Duration) {
 		}
 	}
 	l.sent = append(l.sent, sentAt)
-	l.renewed = max(l.renewed, sentAt)
-	l.deadline = max(l.deadline, sentAt+l.timeout-l.margin(spacing))
+	if sentAt >= l.renewed {
+		l.renewed, l.spacing = sentAt, spacing
+	}
+	l.extend()
+}
+
+func (l *lease) extend() {
+	l.deadline = max(l.deadline, l.renewed+l.timeout-l.margin(l.spacing))
+}
+
+// learn takes the tick in place of the one that was assumed, which was larger.
+func (l *lease) learn(tick time.Duration) {
+	l.tick = tick
+	if l.deadline > 0 {
+		l.extend()
+	}
 }
 
 // shrink takes a smaller session timeout, which the server of a new connection

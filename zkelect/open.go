@@ -29,7 +29,9 @@ type term struct {
 
 // open opens the term of a candidate that is first in the queue: it returns an
 // open term, or says why the queueing is over. See place.opening for the multi.
-func (c *Candidate) open(ctx context.Context, name string) (*term, error) {
+// Another family may have come while the candidate waited: safe tells, before
+// anything is sent.
+func (c *Candidate) open(ctx context.Context, name string, safe <-chan error) (*term, error) {
 	t := &term{sess: c.sess, name: name, first: c.now()}
 	doubt := false // an opening of ours was not answered
 	for {
@@ -47,6 +49,12 @@ func (c *Candidate) open(ctx context.Context, name string) (*term, error) {
 			if err == nil {
 				continue
 			}
+		}
+		if safe != nil {
+			if unsafe := <-safe; err == nil {
+				err = unsafe
+			}
+			safe = nil
 		}
 		if err != nil {
 			return nil, err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // The end of the sequence: the counter is a signed 32-bit integer and 3.8.0
@@ -44,6 +45,23 @@ func (q queue) byUUID(uuid string) []nodeName {
 	return own
 }
 
+// family is a guess at who made a node that is not a latch's.
+func family(name string) string {
+	end := max(0, len(name)-sequenceLen)
+	_, numbered := parseSequence(name[end:])
+	switch prefix := name[:end]; {
+	case strings.HasPrefix(name, sidePrefix):
+		return "belongs to another election, below this one"
+	case numbered && (strings.HasSuffix(prefix, "__lock__") || strings.HasSuffix(prefix, "__rlock__")):
+		return "kazoo's (recipe kazoo)"
+	case numbered && strings.HasSuffix(prefix, "-lock-"):
+		return "of a Curator LeaderSelector or mutex, or go-zookeeper's Lock (recipe selector)"
+	case numbered && prefix == "n_":
+		return "of ZooKeeper's LeaderElectionSupport"
+	}
+	return "of another kind of program"
+}
+
 // safe tells whether a latch may stand in this queue: two families on one path
 // have two leaders, and where sequences have both signs the programs disagree
 // about the order.
@@ -51,7 +69,7 @@ func (q queue) safe(path string) error {
 	var negative, positive bool
 	for _, n := range q {
 		if !n.latch {
-			return fmt.Errorf("%w: %s holds %q, which is not a node of recipe latch; another kind of program may use this path: give each its own --path", ErrUnsafe, path, n.name)
+			return fmt.Errorf("%w: %s holds %q, which is not a node of recipe latch but %s: both would lead; give each its own --path", ErrUnsafe, path, n.name, family(n.name))
 		}
 		if n.sequence < 0 {
 			negative = true

@@ -14,6 +14,9 @@ import (
 // lost but the next leader's time when the servers end the session instead.
 const releaseBound = 5 * time.Second
 
+// killedReleaseBound is the same after a second signal.
+const killedReleaseBound = time.Second
+
 func self() (host string, pid int) { return hostname(), os.Getpid() }
 
 // release closes a term whose tree is dead. Where that cannot be established
@@ -26,10 +29,10 @@ func (c *Candidate) release(t *term, out Outcome) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), min(releaseBound, t.lease.timeout))
 	defer cancel()
-	go func() { // a second signal does not wait for servers
+	go func() { // a second signal does not wait long for servers
 		select {
 		case <-c.kill:
-			cancel()
+			time.AfterFunc(killedReleaseBound, cancel)
 		case <-ctx.Done():
 		}
 	}()

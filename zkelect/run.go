@@ -3,6 +3,7 @@ package zkelect
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -56,6 +57,10 @@ func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
 	defer close(done)
 	return c.Run(ctx, r.start)
 }
+
+// LogFile returns a writer to f, for a log, that cannot be stopped by "stty
+// tostop" while Run's command has the terminal: a stopped leader renews nothing.
+func LogFile(f *os.File) io.Writer { return child.Unstopped(f) }
 
 type runner struct {
 	cfg     RunConfig

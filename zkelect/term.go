@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -127,6 +128,9 @@ func (p place) prepare(ctx context.Context, s session, recipe Recipe) error {
 // finds all of them or none.
 func (p place) makeSide(ctx context.Context, s session, recipe Recipe) error {
 	dir := path.Dir(p.side)
+	if err := notInside(ctx, s, dir); err != nil {
+		return err
+	}
 	if err := ensure(ctx, s, dir); err != nil {
 		return err
 	}
@@ -144,6 +148,26 @@ func (p place) makeSide(ctx context.Context, s session, recipe Recipe) error {
 		return pauseAfter(ctx, s)
 	case err != nil:
 		return denied(err, "create", p.side)
+	}
+	return nil
+}
+
+// notInside refuses an election below another: its nodes would stand in that
+// one's queue.
+func notInside(ctx context.Context, s session, dir string) error {
+	if dir == "/" {
+		return nil
+	}
+	children, err := read(ctx, s, func() ([]string, error) { return s.children(ctx, dir) })
+	if err != nil { // missing, or not for us to read: making the side node will tell
+		return nil
+	}
+	stat, err := read(ctx, s, func() (*zk.Stat, error) { return s.exists(ctx, placeOf(dir).side) })
+	if err != nil {
+		return err
+	}
+	if stat != nil || slices.ContainsFunc(newQueue(children), func(n nodeName) bool { return n.latch }) {
+		return fmt.Errorf("%w: %s is itself an election, and what stands below it would be taken for its participants; use another --path, such as one beside it", ErrUnsafe, dir)
 	}
 	return nil
 }

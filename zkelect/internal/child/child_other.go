@@ -4,7 +4,6 @@ package child
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -162,8 +161,6 @@ func (p *Process) wait() {
 	p.giveBack()
 	close(p.done)
 }
-
-func (p *Process) String() string { return fmt.Sprintf("pid %d, %v", p.pid, p.Status()) }
 
 // Unstopped returns f itself: on this system a log line after "stty tostop" stops
 // a leader whose child has the terminal.

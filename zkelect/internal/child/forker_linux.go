@@ -11,7 +11,9 @@ import (
 // parent-death signal is sent when the *thread* that forked ends, and Go ends
 // threads as it likes: so this one is locked to a goroutine that never returns.
 var forker = sync.OnceValue(func() chan<- func() {
-	spareThreads(4)
+	// At most GOMAXPROCS threads run Go code, few of them with something to do in
+	// so small a program; the others sit in system calls.
+	spareThreads(6 + min(runtime.GOMAXPROCS(0), 8))
 	// os/exec tries pidfds out with a child of its own at first use. That has to
 	// be over before our reaping could disturb it.
 	if self, err := os.FindProcess(os.Getpid()); err == nil {

@@ -42,7 +42,9 @@ func Look(name string) (string, error) {
 		if err == nil {
 			return file, nil
 		}
-		if denied == nil && !missing(err) {
+		// A folder that may not be searched tells nothing of what is in it:
+		// where the name is nowhere else, it is unknown, as shells say.
+		if _, unseen := os.Stat(file); denied == nil && unseen == nil {
 			denied = lookError(file, err)
 		}
 	}

@@ -104,14 +104,15 @@ func (n *nursery) look(p *Process, thorough bool) view {
 	}
 	var v view
 	var dead []proc // reaped only after the last verdict: see nursery
-	held := sync.OnceValue(n.fs.pidfds)
+	seen := list(n.self)
+	clues := sync.OnceValue(n.gather)
 	byPid := map[int]claim{}
 	claims := map[ident]claim{}
-	n.known = map[int]bool{}
-	for _, d := range list(n.self) {
+	known := map[int]bool{}
+	for _, d := range seen {
 		c, ok := byPid[d.ppid]
 		if d.ppid == n.self {
-			c, ok = n.judge(d, held)
+			c, ok = n.judge(d, clues)
 			v.undecided = v.undecided || !ok
 		}
 		if !ok {
@@ -120,8 +121,8 @@ func (n *nursery) look(p *Process, thorough bool) view {
 		byPid[d.pid], claims[d.ident] = c, c
 		ours := !c.stranger && (c.tree == p || c.tree == nil)
 		v.others = v.others || !ours
-		n.known[d.pid] = d.ppid == n.self && !c.stranger && !n.isMain(d.pid)
-		if n.known[d.pid] && d.state == 'Z' {
+		known[d.pid] = d.ppid == n.self && !c.stranger && !n.isMain(d.pid)
+		if known[d.pid] && d.state == 'Z' {
 			dead = append(dead, d)
 		} else if ours {
 			v.members = append(v.members, d)
@@ -130,12 +131,13 @@ func (n *nursery) look(p *Process, thorough bool) view {
 	for _, d := range dead {
 		reaped, err := unix.Wait4(d.pid, nil, unix.WNOHANG|unix.WALL, nil)
 		if reaped == d.pid || err != nil {
-			delete(n.known, d.pid)
+			delete(known, d.pid)
 		} else if c := claims[d.ident]; c.tree == p || c.tree == nil {
 			v.members = append(v.members, d) // its first thread has ended, others live
 		}
 	}
 	n.remember(claims)
+	n.known = known
 	return v
 }
 
@@ -152,30 +154,51 @@ func (n *nursery) remember(claims map[ident]claim) {
 	n.claims = claims
 }
 
+// clues tell children that other code has started from those that came back.
+type clues struct {
+	held    map[int]bool // the processes of which this program holds a pidfd
+	forking bool         // other code is forking: a child may be older than its pidfd
+}
+
+// gather collects the clues for processes that were seen just now, and no later
+// ones. (Waiting for the lock would be simpler than looking whether it is taken, but
+// an exec can hang on a dead file server.)
+func (n *nursery) gather() clues {
+	forking := !syscall.ForkLock.TryRLock()
+	if !forking {
+		syscall.ForkLock.RUnlock()
+	}
+	return clues{n.fs.pidfds(), forking}
+}
+
 // judge decides whose a child of this process is; false if that must wait.
-func (n *nursery) judge(d proc, held func() map[int]bool) (claim, bool) {
+func (n *nursery) judge(d proc, clues func() clues) (claim, bool) {
 	if c, ok := n.claims[d.ident]; ok {
 		return c, true
 	}
 	for p := range n.trees {
-		// The number can't be used again while the group that it names has a
-		// member; after that a new process may have it.
-		if (d.pid == p.pid || d.pgid == p.pid) && !(d.pid == p.pid && p.isReaped()) {
+		// The main process may have been reaped since it was seen: not by its number
+		// alone then, which may be another's. No new process can get the number
+		// while the group that it names has a member.
+		if d.ident == (ident{p.pid, p.start}) || d.pgid == p.pid && d.pid != p.pid {
 			return claim{tree: p}, true
 		}
 	}
-	// A child that is just being forked, here or by os/exec, has no owner to show yet.
-	if n.starting > 0 || !syscall.ForkLock.TryRLock() {
-		return claim{}, false
+	if n.starting > 0 {
+		return claim{}, false // it may be the main process of a new tree
 	}
-	syscall.ForkLock.RUnlock()
-	if held()[d.pid] {
-		return claim{stranger: true}, true
+	c := clues()
+	stranger := c.held[d.pid]
+	if c.forking {
+		// A child is in /proc a moment before os/exec has its pidfd, but runs only
+		// afterwards. Until its exec it has our stack, at an address made at random.
+		self, _ := n.fs.stat(n.self)
+		stranger = stranger || d.stack != 0 && d.stack == self.stack
 	}
-	// Was it a child of os/exec, waited for between the listing and the reading
-	// of the descriptors? Then it is none of ours any more, its number is free.
+	// One that is no child any more was reaped by other code since it was seen. Its
+	// pidfd may have been closed before we looked, and its number is free.
 	err := unix.Waitid(unix.P_PID, d.pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT|unix.WALL, nil)
-	return claim{}, err == nil
+	return claim{stranger: stranger || errors.Is(err, unix.ECHILD)}, true
 }
 
 // isMain says whether pid is a main process, which its own goroutine reaps.
@@ -209,7 +232,7 @@ func (n *nursery) reap() (childless, stuck bool) {
 			if !ok {
 				return false, true // reaped by other code just now
 			}
-			if c, ok := n.judge(d, n.fs.pidfds); !ok || c.stranger {
+			if c, ok := n.judge(d, n.gather); !ok || c.stranger {
 				return false, true
 			}
 		}

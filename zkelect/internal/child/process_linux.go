@@ -2,7 +2,6 @@ package child
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
@@ -17,9 +16,10 @@ const BestEffort = false
 
 // Process is a command that was started, with its tree.
 type Process struct {
-	pid  int // of the main process, and its process group
-	stop syscall.Signal
-	term *terminal // nil without a controlling terminal
+	pid   int    // of the main process, and its process group
+	start uint64 // with pid, its ident
+	stop  syscall.Signal
+	term  *terminal // nil without a controlling terminal
 
 	exited chan struct{}
 	done   chan struct{}
@@ -63,6 +63,9 @@ func Start(c Command) (*Process, error) {
 		trees.welcome(nil)
 		p.term.close()
 		return nil, execError(c.Path, err)
+	}
+	if main, ok := trees.fs.stat(p.pid); ok { // nobody reaps it before wait does
+		p.start = main.start
 	}
 	trees.welcome(p)
 	go p.wait()
@@ -188,5 +191,3 @@ func (p *Process) wait() {
 		}
 	}
 }
-
-func (p *Process) String() string { return fmt.Sprintf("pid %d, %v", p.pid, p.Status()) }

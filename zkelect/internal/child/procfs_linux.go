@@ -21,7 +21,8 @@ type ident struct {
 type proc struct {
 	ident
 	ppid, pgid int
-	state      byte // 'Z' ended and not reaped, 'T' stopped
+	state      byte   // 'Z' ended and not reaped, 'T' stopped
+	stack      uint64 // where its stack was when its program began; 0 if that is hidden
 }
 
 // procfs reads processes below root, which is /proc except in tests.
@@ -57,7 +58,8 @@ func (fs *procfs) stat(pid int) (proc, bool) {
 }
 
 // parseStat understands "PID (NAME) STATE PPID PGRP …", in which NAME may hold
-// anything, blanks and brackets too; the 22nd field is the start time.
+// anything, blanks and brackets too; the 22nd field is the start time, the 28th the
+// stack.
 func parseStat(pid int, line []byte) (proc, bool) {
 	fields := bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
 	if len(fields) < 20 {
@@ -68,6 +70,9 @@ func parseStat(pid int, line []byte) (proc, bool) {
 	p.ppid, errs[0] = strconv.Atoi(string(fields[1]))
 	p.pgid, errs[1] = strconv.Atoi(string(fields[2]))
 	p.start, errs[2] = strconv.ParseUint(string(fields[19]), 10, 64)
+	if len(fields) > 25 {
+		p.stack, _ = strconv.ParseUint(string(fields[25]), 10, 64)
+	}
 	return p, errs == [3]error{}
 }
 

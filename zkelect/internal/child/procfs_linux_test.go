@@ -11,11 +11,11 @@ import (
 
 func TestParseStat(t *testing.T) {
 	rest := func(state string) string {
-		return state + " 7 8 9 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 6 7"
+		return state + " 7 8 9 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 2 3 4 5 6 777 8"
 	}
 	for _, name := range []string{"sh", "a b", ") Z 1 1 (", "((", "", "x\n) Z 1"} {
 		p, ok := parseStat(42, []byte("42 ("+name+") "+rest("T")))
-		want := proc{ident: ident{42, 12345}, ppid: 7, pgid: 8, state: 'T'}
+		want := proc{ident: ident{42, 12345}, ppid: 7, pgid: 8, state: 'T', stack: 777}
 		if !ok || p != want {
 			t.Errorf("%q: %+v %v", name, p, ok)
 		}

@@ -164,10 +164,9 @@ func unstopped(f func()) {
 	defer runtime.UnlockOSThread()
 	var set, old unix.Sigset_t
 	set.Val[0] = 1 << (unix.SIGTTOU - 1) // in the first word, of 32 bits or of 64
-	if unix.PthreadSigmask(unix.SIG_BLOCK, &set, &old) != nil {
-		return
+	if unix.PthreadSigmask(unix.SIG_BLOCK, &set, &old) == nil {
+		defer func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil) }()
 	}
-	defer func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil) }()
 	f()
 }
 

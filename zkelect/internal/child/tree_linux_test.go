@@ -222,6 +222,11 @@ func cpuTime(t *testing.T) time.Duration {
 func TestZombiesReaped(t *testing.T) {
 	p, out := sh(t, `i=0; while [ $i -lt 100 ]; do (setsid sh -c 'sleep 0.05 &' &); i=$((i+1)); done; echo ready; sleep 600`)
 	expect(t, out, "ready")
+	defer func() {
+		if t.Failed() {
+			t.Logf("children: %+v", trees.fs.scan(os.Getpid()))
+		}
+	}()
 	eventually(t, "only the main process and its sleep are left", func() bool { return len(trees.fs.scan(os.Getpid())) == 2 })
 	if closed(p.Exited()) {
 		t.Fatal(p.Status())
@@ -288,6 +293,7 @@ func TestOthersUntouched(t *testing.T) {
 func TestOthersConcurrently(t *testing.T) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
+	defer func() { close(stop); wg.Wait() }()
 	for i := range 4 {
 		wg.Go(func() {
 			for !closed(stop) {
@@ -299,18 +305,16 @@ func TestOthersConcurrently(t *testing.T) {
 			}
 		})
 	}
-	for range 20 {
+	for range 10 {
 		p, out := sh(t, daemon+`daemon "trap \"\" TERM; echo ready; sleep 600"; wait; sleep 600`)
 		expect(t, out, "ready")
 		p.Stop()
 		p.Kill()
-		within(t, 5*time.Second, "Done", p.Done())
+		within(t, 20*time.Second, "Done", p.Done())
 		if left := tagged(t); len(left) > 0 {
 			t.Fatal("alive after Done:", left)
 		}
 	}
-	close(stop)
-	wg.Wait()
 }
 
 // Neither a child started nor a tree started after the main process had ended may

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"zkelect/zkelect"
+)
+
+func TestRunExitCodes(t *testing.T) {
+	for _, test := range []struct {
+		outcome zkelect.Outcome
+		err     error
+		want    int
+	}{
+		{zkelect.Outcome{Cause: zkelect.CauseExited, Ran: true}, nil, 0},
+		{zkelect.Outcome{Cause: zkelect.CauseExited, Ran: true, Code: 121}, nil, 121},
+		{zkelect.Outcome{Cause: zkelect.CauseSignalled, Ran: true, Code: 137, Signal: syscall.SIGKILL}, nil, 137},
+		{zkelect.Outcome{Cause: zkelect.CauseStopped, Ran: true, Code: 3}, nil, 3},
+		{zkelect.Outcome{Cause: zkelect.CauseStopped, Ran: true, Code: 143, Signal: syscall.SIGTERM}, nil, 143},
+		{zkelect.Outcome{Cause: zkelect.CauseStopped, Signal: syscall.SIGHUP}, nil, 129},
+		{zkelect.Outcome{Cause: zkelect.CauseResigned, Ran: true, Code: 143, Signal: syscall.SIGTERM}, nil, 121},
+		{zkelect.Outcome{Cause: zkelect.CauseLost, Ran: true, Code: 137, Signal: syscall.SIGKILL}, nil, 122},
+		{zkelect.Outcome{Cause: zkelect.CauseFenceFailed}, nil, 123},
+		{zkelect.Outcome{Cause: zkelect.CauseSkipped}, nil, 0},
+		{zkelect.Outcome{Cause: zkelect.CauseNotLeader, Leader: "web1:1"}, zkelect.ErrNotLeader, 124},
+		{zkelect.Outcome{Cause: zkelect.CauseError}, zkelect.ErrUnreachable, 125},
+		{zkelect.Outcome{Cause: zkelect.CauseError}, zkelect.ErrUnsafe, 125},
+		{zkelect.Outcome{Cause: zkelect.CauseError}, zkelect.ErrConfig, 125},
+		{zkelect.Outcome{Cause: zkelect.CauseError}, fmt.Errorf("%w: short of memory", zkelect.ErrStart), 125},
+		{zkelect.Outcome{Cause: zkelect.CauseError}, fmt.Errorf("x: %w", zkelect.ErrCommandNotExecutable), 126},
+		{zkelect.Outcome{Cause: zkelect.CauseError}, fmt.Errorf("x: %w", zkelect.ErrCommandNotFound), 127},
+	} {
+		c := call{outcome: test.outcome, err: test.err}
+		if got := c.zkelect("run", "-p", "/x", "true"); got != test.want {
+			t.Errorf("%+v, %v: %d, want %d", test.outcome, test.err, got, test.want)
+		}
+		end := fmt.Sprintf("msg=done cause=%s code=%d", test.outcome.Cause, test.want)
+		if text := c.stderr.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, end) {
+			t.Errorf("%+v: want %q in %q", test.outcome, end, text)
+		}
+		// Quiet, it is there wherever the code is not 0, whatever the level.
+		c.zkelect("run", "-q", "-p", "/x", "true")
+		if said := strings.Contains(c.stderr.String(), end); said != (test.want != 0) {
+			t.Errorf("%+v, quiet: %q", test.outcome, &c.stderr)
+		}
+	}
+}
+
+func TestRunConflictExitCode(t *testing.T) {
+	c := call{outcome: zkelect.Outcome{Cause: zkelect.CauseNotLeader}, err: zkelect.ErrNotLeader}
+	for arg, want := range map[string]int{"-E0": 0, "-nE0": 0, "-E=7": 7, "--conflict-exit-code=007": 7, "-nqE255": 255} {
+		if got := c.zkelect("run", arg, "-p", "/x", "true"); got != want {
+			t.Errorf("%s: %d: %s", arg, got, &c.stderr)
+		}
+	}
+	// Never having reached ZooKeeper is an error all the same.
+	c = call{outcome: zkelect.Outcome{Cause: zkelect.CauseError}, err: zkelect.ErrUnreachable}
+	if got := c.zkelect("run", "-nqE0", "-p", "/x", "true"); got != 125 {
+		t.Error(got)
+	}
+}
+
+func TestRunConfig(t *testing.T) {
+	for _, test := range []struct {
+		args string
+		good func(zkelect.RunConfig) bool
+	}{
+		{"", func(c zkelect.RunConfig) bool {
+			return c.StopTimeout == 5*time.Second && c.RequeueDelay == time.Second && c.ConnectTimeout == 10*time.Second &&
+				c.SessionTimeout == 30*time.Second && !c.NoWait && c.Wait == 0 && c.StopSignal == 0 && c.ID == "" && c.Auth == nil
+		}},
+		{"-n", func(c zkelect.RunConfig) bool { return c.NoWait }},
+		{"-w0", func(c zkelect.RunConfig) bool { return c.NoWait && c.Wait == 0 }},
+		{"-w 0.5", func(c zkelect.RunConfig) bool { return !c.NoWait && c.Wait == 500*time.Millisecond }},
+		{"--nonblock=off -w 1", func(c zkelect.RunConfig) bool { return !c.NoWait && c.Wait == time.Second }},
+		{"--requeue lost", func(c zkelect.RunConfig) bool { return c.Requeue == zkelect.RequeueLost }},
+		{"--stop-signal int", func(c zkelect.RunConfig) bool { return c.StopSignal == syscall.SIGINT }},
+		{"--stop-timeout 0", func(c zkelect.RunConfig) bool { return c.StopTimeout == 0 }},
+		{"--tick-time 500ms", func(c zkelect.RunConfig) bool { return c.TickTime == 500*time.Millisecond }},
+		{"--tick-time auto", func(c zkelect.RunConfig) bool { return c.TickTime == 0 }},
+		{"--id Zoë", func(c zkelect.RunConfig) bool { return c.ID == "Zoë" }},
+	} {
+		c := call{outcome: zkelect.Outcome{Cause: zkelect.CauseExited}}
+		if code := c.zkelect(append(append([]string{"run", "-p", "/x"}, strings.Fields(test.args)...), "sleep", "-n", "5")...); code != 0 {
+			t.Errorf("%s: exit %d: %s", test.args, code, &c.stderr)
+		}
+		if !test.good(c.run) || !slices.Equal(c.run.Command, []string{"sleep", "-n", "5"}) || c.run.Signals == nil {
+			t.Errorf("%s: %+v", test.args, c.run)
+		}
+	}
+}
+
+func TestRunSettings(t *testing.T) {
+	c := call{outcome: zkelect.Outcome{Cause: zkelect.CauseExited}}
+	c.zkelect("run", "-p", "/x", "--session-timeout", "6", "true")
+	want := []string{"ZKELECT_SERVERS=127.0.0.1:2181", "ZKELECT_RECIPE=latch", "ZKELECT_SESSION_TIMEOUT=6s", "ZKELECT_CONNECT_TIMEOUT=10s"}
+	if !slices.Equal(c.run.Settings, want) {
+		t.Errorf("%q", c.run.Settings)
+	}
+	c.zkelect("run", "-p", "/x", "--log-level", "warn", "--log-format", "json", "--acl", "open", "true")
+	if got := c.run.Settings[4:]; !slices.Equal(got, []string{"ZKELECT_ACL=open", "ZKELECT_LOG_LEVEL=warn", "ZKELECT_LOG_FORMAT=json"}) {
+		t.Errorf("%q", got)
+	}
+	// Without the credentials, which stay with us, this ACL would be an error in the child.
+	c.env = map[string]string{"ZKELECT_AUTH": "digest:u:geheim"}
+	c.zkelect("run", "-p", "/x", "--acl", "private", "true")
+	if got := strings.Join(c.run.Settings, " "); strings.Contains(got, "ACL") || strings.Contains(got, "geheim") {
+		t.Error(got)
+	}
+}
+
+func TestRunNested(t *testing.T) {
+	for _, test := range []struct {
+		node, servers string
+		args          []string
+		refused       bool
+	}{
+		{"", "zk1", []string{"-p", "/x"}, false},
+		{"/x/_c_1", "zk1", []string{"-p", "/x"}, true},
+		{"/x/_c_1", "zk1", []string{"-p", "/y"}, false},
+		{"/x/_c_1", "zk1", []string{"-p", "/x", "-s", "zk2"}, false},
+		{"/x/_c_1", "zk1,zk2", []string{"-p", "/x", "-s", "zk2:2181"}, true},
+		{"/x/_c_1", "zk1/a", []string{"-p", "/x"}, true},
+		{"/x/_c_1", "zk1/a", []string{"-p", "/a/x", "-s", "zk1"}, true},
+		{"/x/_c_1", "zk1/a", []string{"-p", "/x", "-s", "zk1"}, false},
+		{"/x/_c_1", "", []string{"-p", "/x"}, true},
+	} {
+		c := call{env: map[string]string{"ZKELECT_NODE": test.node, "ZKELECT_SERVERS": test.servers, "ZKELECT_PATH": "/x"}}
+		c.outcome.Cause = zkelect.CauseExited
+		code := c.zkelect(append(append([]string{"run"}, test.args...), "true")...)
+		if refused := code == 125 && strings.Contains(c.stderr.String(), "wait for it for ever"); refused != test.refused {
+			t.Errorf("%+v: exit %d: %s", test, code, &c.stderr)
+		}
+	}
+}
+
+func TestLogFormats(t *testing.T) {
+	c := call{outcome: zkelect.Outcome{Cause: zkelect.CauseError}, err: errors.New("one\ntwo")}
+	c.zkelect("run", "-p", "/x", "--log-format", "json", "true")
+	var line struct{ Msg, Level, Cause, Error, Path string }
+	if err := json.Unmarshal(c.stderr.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	if line.Msg != "done" || line.Level != "ERROR" || line.Cause != "error" || line.Error != "one\ntwo" || line.Path != "/x" {
+		t.Errorf("%+v", line)
+	}
+	c.zkelect("run", "-p", "/x", "true")
+	if text := c.stderr.String(); strings.Count(text, "\n") != 1 {
+		t.Errorf("%q", text)
+	}
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"zkelect/zkelect"
+)
+
+// fakeInspector shows elections from memory.
+type fakeInspector struct {
+	elections []*zkelect.Election // Watch's changes; the first is the state
+	holds     func(path string) (bool, error)
+	err       error
+	hang      bool
+}
+
+func (f *fakeInspector) Close() {}
+
+func (f *fakeInspector) Inspect(ctx context.Context, path string) (*zkelect.Election, error) {
+	if f.hang {
+		<-ctx.Done()
+		return nil, fmt.Errorf("read: %w", context.Cause(ctx))
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	return f.elections[0], nil
+}
+
+func (f *fakeInspector) Holds(ctx context.Context, path string, _ zkelect.Condition) (bool, *zkelect.Election, error) {
+	ok, err := f.holds(path)
+	if err != nil {
+		return false, nil, err
+	}
+	return ok, f.elections[0], nil
+}
+
+func (f *fakeInspector) Watch(ctx context.Context, _ string, each func(*zkelect.Election) bool) error {
+	for _, e := range f.elections {
+		if !each(e) {
+			return nil
+		}
+	}
+	if f.err != nil {
+		return f.err
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+func (f *fakeInspector) Elections(_ context.Context, _ string, each func(*zkelect.Election) error) error {
+	for _, e := range f.elections {
+		if err := each(e); err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+var noon = time.Date(2026, 11, 22, 13, 0, 1, 200e6, time.FixedZone("CET", 3600))
+
+func billing() *zkelect.Election {
+	code, until := 0, noon.Add(-time.Minute)
+	since := until.Add(-time.Hour)
+	leader := zkelect.Participant{ID: "web1:4121", Node: "/jobs/billing/_c_8d3e-latch-0000000007", Sequence: 7, Session: "0x1000a3c5e2b0003",
+		FencingToken: 4294967341, Since: noon, Leader: true, Host: "web1", PID: 4121}
+	return &zkelect.Election{Path: "/jobs/billing", Recipe: "latch", Leader: &leader,
+		Participants: []zkelect.Participant{leader, {ID: "evil\x1b[2J\n", Node: "/jobs/billing/x", Sequence: 8, Session: "0x2", Since: time.Now().Add(-192 * time.Second)}},
+		Last:         &zkelect.LastTerm{ID: "web3:77", Cause: zkelect.CauseExited, ExitCode: &code, Since: &since, Until: &until}}
+}
+
+func leaderless() *zkelect.Election { return &zkelect.Election{Path: "/jobs/idle", Recipe: "latch"} }
+
+func TestStatusTable(t *testing.T) {
+	c := call{inspector: &fakeInspector{elections: []*zkelect.Election{billing()}}}
+	if code := c.zkelect("status", "/jobs/billing"); code != 0 {
+		t.Error(code, &c.stderr)
+	}
+	text := c.stdout.String()
+	for _, want := range []string{"ELECTION  /jobs/billing (latch)\n", "LEADER    web1:4121\n", "HOST      web1\n", "PID       4121\n", "TOKEN     4294967341\n",
+		"SESSION   0x1000a3c5e2b0003\n", "LAST      web3:77, exited with code 0 ", " after 1h0m\n", "#  ID             STATE  FOR\n", `2  evil\x1b[2J\n  waits  3m12s` + "\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
+	c.inspector = &fakeInspector{elections: []*zkelect.Election{leaderless()}}
+	if code := c.zkelect("status", "/jobs/idle"); code != 1 || c.stdout.String() != "ELECTION  /jobs/idle (latch)\nLEADER    none\n" {
+		t.Error(code, &c.stdout)
+	}
+}
+
+func TestStatusJSON(t *testing.T) {
+	c := call{inspector: &fakeInspector{elections: []*zkelect.Election{billing()}}}
+	if code := c.zkelect("status", "/jobs/billing", "-o", "json"); code != 0 {
+		t.Error(code, &c.stderr)
+	}
+	text := c.stdout.String()
+	for _, want := range []string{`{"path":"/jobs/billing","recipe":"latch","leader":{"id":"web1:4121","node":"/jobs/billing/_c_8d3e-latch-0000000007","sequence":7,"session":"0x1000a3c5e2b0003","fencing_token":4294967341,`,
+		`"leader":true,"host":"web1","pid":4121,"since":"2026-11-22T12:00:01.200Z"},"participants":[{"id":"web1:4121"`, `"leader":false`,
+		`"last":{"id":"web3:77","cause":"exited","exit_code":0,"since":"2026-11-22T10:59:01.200Z","until":"2026-11-22T11:59:01.200Z"}}` + "\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in:\n%s", want, text)
+		}
+	}
+	c.inspector = &fakeInspector{elections: []*zkelect.Election{leaderless()}}
+	if code := c.zkelect("status", "-ojson", "/jobs/idle"); code != 1 || c.stdout.String() != `{"path":"/jobs/idle","recipe":"latch","leader":null,"participants":[]}`+"\n" {
+		t.Error(code, &c.stdout)
+	}
+}
+
+func TestStatusAnswers(t *testing.T) {
+	yes := func(string) (bool, error) { return true, nil }
+	no := func(string) (bool, error) { return false, nil }
+	gone := fmt.Errorf("%w: nothing at /jobs", zkelect.ErrNoElection)
+	for _, test := range []struct {
+		args   string
+		i      fakeInspector
+		code   int
+		stdout string
+		stderr string
+	}{
+		{"-o id", fakeInspector{elections: []*zkelect.Election{billing()}}, 0, "web1:4121\n", ""},
+		{"-o id", fakeInspector{elections: []*zkelect.Election{leaderless()}}, 1, "", ""},
+		{"-q", fakeInspector{elections: []*zkelect.Election{billing()}}, 0, "", ""},
+		{"-q", fakeInspector{elections: []*zkelect.Election{leaderless()}}, 1, "", ""},
+		{"-q -o id", fakeInspector{elections: []*zkelect.Election{billing()}}, 0, "web1:4121\n", ""},
+		{"-o id --mine", fakeInspector{elections: []*zkelect.Election{billing()}, holds: yes}, 0, "web1:4121\n", ""},
+		{"-o id --mine", fakeInspector{elections: []*zkelect.Election{billing()}, holds: no}, 1, "web1:4121\n", ""},
+		{"-q --token 5", fakeInspector{elections: []*zkelect.Election{billing()}, holds: no}, 1, "", ""},
+		{"", fakeInspector{err: gone}, 1, "", "nothing at /jobs"},
+		{"-q", fakeInspector{err: gone}, 1, "", ""},
+		{"-q", fakeInspector{err: zkelect.ErrDenied}, 2, "", "permission denied"},
+		{"--timeout 10ms", fakeInspector{hang: true}, 2, "", "no answer on /jobs from 127.0.0.1:2181 within 10ms"},
+	} {
+		c := call{inspector: &test.i}
+		code := c.zkelect(append([]string{"status", "/jobs"}, strings.Fields(test.args)...)...)
+		if code != test.code || c.stdout.String() != test.stdout || !strings.Contains(c.stderr.String(), test.stderr) || test.stderr == "" && c.stderr.Len() > 0 {
+			t.Errorf("%s: exit %d\n%s%s", test.args, code, &c.stdout, &c.stderr)
+		}
+	}
+}
+
+func TestStatusWatch(t *testing.T) {
+	led, idle := billing(), leaderless()
+	states := []*zkelect.Election{idle, led}
+	c := call{inspector: &fakeInspector{elections: states, err: errors.New("broken")}}
+	if code := c.zkelect("status", "-W", "-o", "id", "/jobs"); code != 2 || c.stdout.String() != "\nweb1:4121\n" {
+		t.Errorf("exit %d: %q %s", code, &c.stdout, &c.stderr)
+	}
+	if code := c.zkelect("status", "-Wo", "json", "/jobs"); code != 2 || strings.Count(c.stdout.String(), "\n") != 2 {
+		t.Error(code, &c.stdout)
+	}
+	// By then there is a leader, so the time-out is an answer.
+	c.inspector = &fakeInspector{elections: states}
+	if code := c.zkelect("status", "-qW", "--timeout", "20ms", "/jobs"); code != 0 || c.stderr.Len() > 0 {
+		t.Error(code, &c.stderr)
+	}
+	c.inspector = &fakeInspector{elections: []*zkelect.Election{idle}, holds: func(string) (bool, error) { return false, nil }}
+	if code := c.zkelect("status", "-qW", "--mine", "--timeout", "20ms", "/jobs"); code != 1 || c.stderr.Len() > 0 {
+		t.Error(code, &c.stderr)
+	}
+}
+
+func TestStatusWatchUntilProved(t *testing.T) {
+	asked := 0
+	c := call{inspector: &fakeInspector{elections: []*zkelect.Election{leaderless(), billing()}, holds: func(string) (bool, error) {
+		asked++
+		switch asked {
+		case 1:
+			return false, zkelect.ErrNoElection // not yet
+		case 2:
+			return false, errors.New("connection lost") // nothing may change after this
+		}
+		return asked == 4, nil
+	}}}
+	if code := c.zkelect("status", "-W", "--mine", "-o", "json", "/jobs"); code != 0 || asked != 4 {
+		t.Error(code, asked, &c.stderr)
+	}
+	if !strings.Contains(c.stderr.String(), "connection lost") {
+		t.Error(&c.stderr)
+	}
+}
+
+func TestStatusRecursive(t *testing.T) {
+	f := &fakeInspector{elections: []*zkelect.Election{billing(), leaderless()}}
+	c := call{inspector: f}
+	if code := c.zkelect("status", "-r", "/"); code != 0 || c.open.Path == "/" {
+		t.Error(code, &c.stderr)
+	}
+	lines := strings.Split(c.stdout.String(), "\n")
+	if len(lines) != 4 || !strings.HasPrefix(lines[0], "PATH           LEADER     SINCE") || !strings.HasPrefix(lines[1], "/jobs/billing  web1:4121  ") || strings.Join(strings.Fields(lines[2]), " ") != "/jobs/idle - - 0" {
+		t.Errorf("%q", lines)
+	}
+	if c.zkelect("status", "-r", "-ojson", "/jobs"); strings.Count(c.stdout.String(), "\n") != 2 {
+		t.Error(&c.stdout)
+	}
+	if c.zkelect("status", "-r", "-oid", "/jobs"); c.stdout.String() != "/jobs/billing  web1:4121\n" {
+		t.Errorf("%q", &c.stdout)
+	}
+	f.holds = func(path string) (bool, error) { return path == "/jobs/none", nil }
+	if code := c.zkelect("status", "-rqo", "json", "--mine", "/jobs"); code != 1 || c.stdout.Len() > 0 {
+		t.Error(code, &c.stdout)
+	}
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/creack/pty"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// scriptPTY runs a command on a terminal of its own, as a login does, and
+// follows a file, line by line:
+//
+//	type TEXT       types it; \r, \x03 and the like as in Go
+//	expect REGEXP   waits for it in what came since the last match
+//	run CMD...      runs a command beside it, which must succeed
+//	exit CODE       waits for the command's end
+//
+// What came from the terminal is stdout then.
+func scriptPTY(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: pty FILE CMD...")
+	}
+	lines := strings.Split(strings.TrimSpace(ts.ReadFile(args[0])), "\n")
+	env := worldOf(ts).environ(ts)
+	cmd := exec.Command(lookIn(ts.Getenv("PATH"), args[1]), args[2:]...)
+	cmd.Env, cmd.Dir = append(env, "TERM=xterm", "PS1=outer> "), ts.MkAbs(".")
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 120})
+	ts.Check(err)
+	s := &screen{tty: terminal, closed: make(chan struct{})}
+	ended := make(chan struct{})
+	go s.read()
+	go func() { _ = cmd.Wait(); close(ended) }()
+	defer func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Process.Kill()
+		<-ended
+		terminal.Close()
+		<-s.closed
+		_, _ = ts.Stdout().Write([]byte(s.text()))
+	}()
+	for n, line := range lines {
+		verb, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch verb {
+		case "", "#":
+		case "type":
+			err = s.typed(rest)
+		case "expect":
+			err = s.expect(rest)
+		case "run":
+			err = ts.Exec("sh", "-c", rest)
+		case "exit":
+			select {
+			case <-ended:
+				if got := strconv.Itoa(cmd.ProcessState.ExitCode()); got != rest {
+					err = fmt.Errorf("exit %s", got)
+				}
+			case <-time.After(bound):
+				err = fmt.Errorf("still alive after %v", bound)
+			}
+		default:
+			err = fmt.Errorf("unknown command")
+		}
+		if err != nil {
+			ts.Fatalf("%s:%d: %s: %v; on the terminal:\n%s", args[0], n+1, line, err, s.text())
+		}
+	}
+}
+
+// screen is what came from a terminal.
+type screen struct {
+	tty    *os.File
+	closed chan struct{}
+
+	mu   sync.Mutex
+	all  []byte
+	seen int // what was matched so far
+}
+
+func (s *screen) read() {
+	defer close(s.closed)
+	for buf := make([]byte, 4096); ; {
+		n, err := s.tty.Read(buf)
+		s.mu.Lock()
+		s.all = append(s.all, buf[:n]...)
+		s.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (s *screen) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.all)
+}
+
+func (s *screen) typed(text string) error {
+	keys, err := strconv.Unquote(`"` + strings.ReplaceAll(text, `"`, `\"`) + `"`)
+	if err == nil {
+		_, err = s.tty.WriteString(keys)
+	}
+	return err
+}
+
+func (s *screen) expect(pattern string) error {
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(bound); ; time.Sleep(5 * time.Millisecond) {
+		s.mu.Lock()
+		found := re.FindIndex(s.all[s.seen:])
+		if found != nil {
+			s.seen += found[1]
+		}
+		s.mu.Unlock()
+		if found != nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("not within %v", bound)
+		}
+	}
+}

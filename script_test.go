@@ -1,0 +1,93 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"zkelect/testdata/zktest"
+)
+
+func TestMain(m *testing.M) {
+	// Scripts mostly wait, for a session's end above all: more of them at a
+	// time than there are CPUs. The command line still has the last word.
+	_ = flag.Set("test.parallel", "8")
+	testscript.Main(zktest.M{Runner: m}, map[string]func(){
+		"zkelect": main,
+		"child":   childMain,
+	})
+}
+
+// TestScript runs testdata/script/*.txtar. Each has a chroot of its own on the
+// one server of this process, in $ZKELECT_SERVERS, and the commands of
+// script_cmd_test.go. Those named handover_* are claims about chance, so each
+// is run $ZKELECT_REPEAT times.
+func TestScript(t *testing.T) {
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, file := range files {
+		n := 1
+		if strings.HasPrefix(filepath.Base(file), "handover_") {
+			n = scriptRepeat(t)
+		}
+		all = append(all, slices.Repeat([]string{file}, n)...)
+	}
+	testscript.Run(t, testscript.Params{
+		Files: all,
+		Setup: scriptSetup,
+		Cmds:  scriptCommands(),
+	})
+}
+
+// scriptRepeat is how often what is subject to chance is done.
+func scriptRepeat(tb testing.TB) int {
+	v := os.Getenv("ZKELECT_REPEAT")
+	if v == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
+		tb.Fatalf("ZKELECT_REPEAT is %q; give a number from 1", v)
+	}
+	return n
+}
+
+func scriptSetup(env *testscript.Env) error {
+	tb := env.T().(testing.TB)
+	w := &world{
+		tb: tb, dir: env.WorkDir, server: zktest.Shared(tb), jobs: map[string]*job{},
+	}
+	servers := w.server.Chroot(tb)
+	_, chroot, _ := strings.Cut(servers, "/")
+	w.chroot = "/" + chroot
+	env.Values[worldKey{}] = w
+	env.Defer(w.close)
+
+	stamps := filepath.Join(env.WorkDir, "stamps")
+	if err := os.Mkdir(stamps, 0o755); err != nil {
+		return err
+	}
+	for name, value := range map[string]string{
+		"ZKELECT_SERVERS": servers,
+		"SHARED":          servers,
+		"ZKELECT_PATH":    "/jobs/e",
+		// Long enough for a machine that is busy with other tests: what is about
+		// the end of a session sets its own.
+		"ZKELECT_SESSION_TIMEOUT": "20s",
+		"STAMPS":                  stamps,
+		// The race detector sleeps for a second at each exit.
+		"GORACE": strings.TrimSpace(os.Getenv("GORACE") + " atexit_sleep_ms=0"),
+	} {
+		env.Setenv(name, value)
+	}
+	return nil
+}
