@@ -257,24 +257,11 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 	if err != nil {
 		return nil, err
 	}
-	listed, err := c.await(ctx, name)
+	changes, err := c.await(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	safe := make(chan error, 1)
-	if listed {
-		safe <- nil
-	} else {
-		s := c.sess
-		go func() { // beside the reading of the record: it costs no time
-			q, err := c.place.list(ctx, s)
-			if err == nil {
-				err = q.safe(c.cfg.Path)
-			}
-			safe <- err
-		}()
-	}
-	return c.open(ctx, name, safe)
+	return c.open(ctx, name, c.lookAgain(ctx, changes))
 }
 
 func (c *Candidate) ensureSession(ctx context.Context) error {
@@ -373,6 +360,9 @@ func (c *Candidate) budget() budget {
 	return b
 }
 
+// prompt is the session for opening, leading and closing.
+func (c *Candidate) prompt() prompt { return prompt{c.sess, c.budget().unanswered()} }
+
 // learnTick asks the servers for the tick, once. The channel is closed when
 // they have answered or failed to.
 func (c *Candidate) learnTick() <-chan struct{} {
@@ -416,13 +406,24 @@ func probeTick(ctx context.Context, s session) (time.Duration, error) {
 // affordable refuses a session timeout that cannot carry a lease, before the
 // queue is joined.
 func (c *Candidate) affordable(ctx context.Context) error {
-	if c.budget().feasible() {
-		return nil
+	for try := 1; !c.budget().feasible(); try++ {
+		select {
+		case <-c.learnTick():
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if c.cfg.TickTime > 0 || c.tick.get() > 0 || try == tickTries {
+			return c.budget().check()
+		}
+		select { // the servers did not answer
+		case <-time.After(time.Duration(try) * 100 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
-	select {
-	case <-c.learnTick():
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	return c.budget().check()
+	return nil
 }
+
+// tickTries is how often the tick is asked for where the session timeout does
+// not carry a lease with the one that is assumed.
+const tickTries = 10

@@ -300,7 +300,7 @@ func do[T any](ctx context.Context, s *zkSession, request func() (T, error)) (T,
 			if errors.Is(a.err, zk.ErrSessionExpired) {
 				return none, errSessionLost
 			}
-			return a.v, s.explain(a.err)
+			return a.v, a.err
 		case <-slow.C:
 			s.kick(connection)
 			return none, errNoAnswer
@@ -311,13 +311,13 @@ func do[T any](ctx context.Context, s *zkSession, request func() (T, error)) (T,
 	}
 }
 
+// explain tells of a reading request that its answer was too large, which the
+// library tells its log alone. Reading it again would not help.
 func (s *zkSession) explain(err error) error {
-	if err == nil {
-		return nil
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tooBig != "" && ambiguous(err) {
+		defer func() { s.tooBig = "" }()
 		return fmt.Errorf("%w: an answer of the server is larger than %d bytes (%s): too many or too large nodes", zk.ErrAPIError, recvBuffer, s.tooBig)
 	}
 	return err
@@ -367,7 +367,7 @@ func (s *zkSession) get(ctx context.Context, path string) ([]byte, *zk.Stat, err
 		n.data, n.stat, err = s.conn.Get(s.full(path))
 		return n, err
 	})
-	return n.data, n.stat, err
+	return n.data, n.stat, s.explain(err)
 }
 
 func (s *zkSession) getW(ctx context.Context, path string) ([]byte, *zk.Stat, <-chan zk.EventType, error) {
@@ -404,7 +404,7 @@ func (s *zkSession) children(ctx context.Context, path string) ([]string, error)
 		n.children, _, err = s.conn.Children(s.full(path))
 		return n, err
 	})
-	return n.children, err
+	return n.children, s.explain(err)
 }
 
 func (s *zkSession) childrenW(ctx context.Context, path string) ([]string, <-chan zk.EventType, error) {
@@ -420,7 +420,7 @@ func (s *zkSession) childrenW(ctx context.Context, path string) ([]string, <-cha
 	})
 	if err != nil {
 		s.unwatched(w, ch)
-		return nil, nil, err
+		return nil, nil, s.explain(err)
 	}
 	return n.children, ch, nil
 }

@@ -106,27 +106,37 @@ func (p place) list(ctx context.Context, s session) (queue, error) {
 	return newQueue(children), nil
 }
 
-// await returns when the node is first in the queue, and whether the queue was
-// listed since it is. Only the predecessor's deletion, the own node's and a
-// request to transfer wake it.
-func (c *Candidate) await(ctx context.Context, name string) (listed bool, err error) {
+// await returns when the node is first in the queue. Only the predecessor's
+// deletion, the own node's and a request to transfer wake it. Where the queue
+// was not listed since, changes is the version of its children as they were
+// listed before.
+func (c *Candidate) await(ctx context.Context, name string) (changes int32, err error) {
 	shown := -1
 	for {
 		// What was seen on an earlier connection is looked at again.
 		st, connection, changed := c.sess.status()
 		if st == sessionLost {
-			return false, errSessionLost
+			return 0, errSessionLost
+		}
+		if shown >= 0 && !c.cfg.NoWait { // before the listing: never newer than it
+			stat, err := read(ctx, c.sess, func() (*zk.Stat, error) { return c.sess.exists(ctx, c.place.latch) })
+			if err != nil {
+				return 0, err
+			}
+			if stat != nil {
+				changes = stat.Cversion
+			}
 		}
 		q, err := c.place.list(ctx, c.sess)
 		if err != nil {
-			return false, err
+			return 0, err
 		}
 		if err := q.safe(c.cfg.Path); err != nil {
-			return false, err
+			return 0, err
 		}
 		i := q.index(name)
 		if i < 0 {
-			return false, errPlaceLost
+			return 0, errPlaceLost
 		}
 		if q[i].sequence >= warnSequence && shown < 0 {
 			c.cfg.emit(EventSequence, slog.Int64("sequence", q[i].sequence), slog.Int64("end", lastSequence))
@@ -135,21 +145,25 @@ func (c *Candidate) await(ctx context.Context, name string) (listed bool, err er
 			c.learnTick() // the leader needs it at once
 		}
 		if i == 0 {
-			return true, nil
+			return listedNow, nil
 		}
 		if c.cfg.NoWait {
-			return false, &notLeader{path: c.cfg.Path, leader: c.idOf(ctx, q[0].name)}
+			return 0, &notLeader{path: c.cfg.Path, leader: c.idOf(ctx, q[0].name)}
 		}
 		woken, err := c.watch(ctx, name, q, i)
 		if err != nil {
-			return false, err
+			return 0, err
 		}
 		if woken == nil {
 			continue
 		}
 		if shown != i {
 			c.cfg.emit(EventWaiting, slog.Int("position", i), slog.Int("of", len(q)-1), slog.String("behind", woken.behind))
+			again := shown < 0 && i == 1 // with the version of the children
 			shown = i
+			if again {
+				continue
+			}
 		}
 		select {
 		case ev := <-woken.predecessor:
@@ -158,18 +172,44 @@ func (c *Candidate) await(ctx context.Context, name string) (listed bool, err er
 			// know it.
 			_, now, _ := c.sess.status()
 			if i == 1 && ev == zk.EventNodeDeleted && now == connection {
-				return false, nil
+				return changes, nil
 			}
 		case <-woken.own:
 		case <-woken.transfer:
 		case <-changed:
 			if err := c.reconnected(ctx); err != nil {
-				return false, err
+				return 0, err
 			}
 		case <-ctx.Done():
-			return false, context.Cause(ctx)
+			return 0, context.Cause(ctx)
 		}
 	}
+}
+
+// listedNow tells that the queue was listed since the candidate is first.
+const listedNow = -1
+
+// lookAgain tells whether another family has come while the candidate waited.
+// It looks beside the reading of the record, and lists the queue only if more
+// has changed in it than that the predecessor left.
+func (c *Candidate) lookAgain(ctx context.Context, changes int32) <-chan error {
+	safe := make(chan error, 1)
+	if changes == listedNow {
+		safe <- nil
+		return safe
+	}
+	s := c.sess
+	go func() {
+		stat, err := read(ctx, s, func() (*zk.Stat, error) { return s.exists(ctx, c.place.latch) })
+		if err == nil && (stat == nil || stat.Cversion != changes+1) {
+			var q queue
+			if q, err = c.place.list(ctx, s); err == nil {
+				err = q.safe(c.cfg.Path)
+			}
+		}
+		safe <- err
+	}()
+	return safe
 }
 
 // reconnected returns when the connection is back.
@@ -222,8 +262,8 @@ func (c *Candidate) watch(ctx context.Context, name string, q queue, i int) (*wa
 
 	requests, ch, err := c.sess.childrenW(ctx, c.place.transfer)
 	switch {
-	case errors.Is(err, zk.ErrNoNode): // the side node was deleted by hand
-		return nil, c.place.prepare(ctx, c.sess, c.cfg.Recipe)
+	case errors.Is(err, zk.ErrNoNode): // deleted by hand
+		return nil, c.place.mend(ctx, c.sess, c.cfg.Recipe)
 	case ambiguous(err):
 		return nil, pauseAfter(ctx, c.sess)
 	case err != nil:
@@ -231,7 +271,7 @@ func (c *Candidate) watch(ctx context.Context, name string, q queue, i int) (*wa
 	}
 	w.transfer = ch
 	if len(requests) > 0 {
-		to, err := c.place.oldestTransfer(ctx, c.sess, requests, q[0].name)
+		to, err := c.place.oldestTransfer(ctx, c.sess, requests, q)
 		if err != nil {
 			return nil, err
 		}

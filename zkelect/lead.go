@@ -35,9 +35,9 @@ type leading struct {
 
 // beat is the answer to one check.
 type beat struct {
-	sentAt time.Duration
-	err    error
-	gone   string // the node that a server says is gone
+	sentAt, answeredAt time.Duration
+	err                error
+	gone               string // the node that a server says is gone
 }
 
 // never is further away than any lease.
@@ -189,18 +189,14 @@ func (l *leading) advance(now time.Duration, start func(Term) (Work, error)) err
 // beat sends one check. Its time is taken before it is sent.
 func (l *leading) beat() {
 	c, t := l.c, l.t
-	sentAt, bound, connection := c.now(), t.lease.unanswered(), l.connection
+	sentAt := c.now()
 	l.beating, l.beatAt = true, sentAt+t.lease.heartbeat()
+	s := prompt{t.sess, t.unanswered}
 	go func() {
-		ctx, cancel := context.WithTimeout(l.ctx, bound)
-		defer cancel()
-		res, err := t.sess.multi(ctx, c.place.heartbeat(t.name)...)
-		b := beat{sentAt: sentAt, err: err}
+		res, err := s.multi(l.ctx, c.place.heartbeat(t.name)...)
+		b := beat{sentAt: sentAt, answeredAt: c.now(), err: err}
 		if op := failedOp(res); op >= 0 && errors.Is(err, zk.ErrNoNode) {
 			b.gone = []string{t.Node, c.place.live}[op]
-		}
-		if ambiguous(err) && ctx.Err() != nil {
-			t.sess.kick(connection) // let another server answer
 		}
 		l.beats <- b
 	}()
@@ -212,7 +208,7 @@ func (l *leading) beaten(b beat) {
 	case b.err == nil:
 		l.proved = true
 		l.t.lease.shrink(l.c.sess.timeout())
-		l.t.lease.renew(b.sentAt)
+		l.t.lease.renew(b.sentAt, b.answeredAt)
 	case b.gone != "":
 		l.lost(b.gone + " was deleted")
 	case errors.Is(b.err, errSessionLost):

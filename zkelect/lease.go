@@ -112,23 +112,30 @@ func (b budget) check() error {
 // lease is one span of leadership as it can be proved on this host.
 type lease struct {
 	budget
-	sent     []time.Duration // acknowledged checks on this connection, oldest first
-	renewed  time.Duration   // the newest acknowledged check's sending
-	spacing  time.Duration   // of that check from an earlier one; 0 where there is none
-	deadline time.Duration   // moves back only with the timeout
+	acked    []acked       // checks on this connection, oldest first
+	renewed  time.Duration // the newest acknowledged check's sending
+	spacing  time.Duration // of that check from an earlier one; 0 where there is none
+	deadline time.Duration // moves back only with the timeout
 }
 
-// renew takes an acknowledged check that was sent at sentAt.
-func (l *lease) renew(sentAt time.Duration) {
+// acked is a check that was answered.
+type acked struct{ sent, answered time.Duration }
+
+// renew takes a check that was sent at sentAt and acknowledged at answeredAt.
+//
+// An earlier check counts for the spacing once it had been *answered* for half
+// a tick when this one was sent: only then has the follower surely received it
+// before the last ping to its leader that it may have lived to answer.
+func (l *lease) renew(sentAt, answeredAt time.Duration) {
 	spacing := time.Duration(0)
-	for i := len(l.sent) - 1; i >= 0; i-- {
-		if d := sentAt - l.sent[i]; d >= l.tick/2 {
-			spacing = max(d, 1)
-			l.sent = l.sent[i:] // older ones can never be the newest again
+	for i := len(l.acked) - 1; i >= 0; i-- {
+		if sentAt-l.acked[i].answered >= l.tick/2 {
+			spacing = max(sentAt-l.acked[i].sent, 1)
+			l.acked = l.acked[i:] // older ones can never be the newest again
 			break
 		}
 	}
-	l.sent = append(l.sent, sentAt)
+	l.acked = append(l.acked, acked{sentAt, answeredAt})
 	if sentAt >= l.renewed {
 		l.renewed, l.spacing = sentAt, spacing
 	}
@@ -161,7 +168,7 @@ func (l *lease) shrink(timeout time.Duration) {
 
 // reconnected forgets the spacing: what the old connection's server had passed
 // on is unknown.
-func (l *lease) reconnected() { l.sent = nil }
+func (l *lease) reconnected() { l.acked = nil }
 
 // killAt is the latest moment for the kill.
 func (l *lease) killAt() time.Duration { return l.deadline - l.reserve() }

@@ -20,6 +20,8 @@ type term struct {
 	opened time.Duration // when the opening was sent; 0 where it was learned of by reading
 	// connection is the one that the opening was sent over.
 	connection int
+	// unanswered is the bound of requests while leading.
+	unanswered time.Duration
 
 	// The record as this term's own last write left it; nil where that is
 	// not known.
@@ -32,18 +34,18 @@ type term struct {
 // Another family may have come while the candidate waited: safe tells, before
 // anything is sent.
 func (c *Candidate) open(ctx context.Context, name string, safe <-chan error) (*term, error) {
-	t := &term{sess: c.sess, name: name, first: c.now()}
+	t := &term{sess: c.sess, name: name, first: c.now(), unanswered: c.budget().unanswered()}
 	doubt := false // an opening of ours was not answered
 	for {
 		if st, _, _ := c.sess.status(); st == sessionLost {
 			return nil, errSessionLost
 		}
 		if doubt {
-			if err := c.place.catchUp(ctx, c.sess); err != nil {
+			if err := c.place.catchUp(ctx, c.prompt()); err != nil {
 				return nil, err
 			}
 		}
-		rec, version, err := c.place.readRecord(ctx, c.sess, c.cfg.Recipe)
+		rec, version, err := c.place.readRecord(ctx, c.prompt(), c.cfg.Recipe)
 		if errors.Is(err, zk.ErrNoNode) { // deleted by hand
 			err = c.place.prepare(ctx, c.sess, c.cfg.Recipe)
 			if err == nil {
@@ -65,7 +67,8 @@ func (c *Candidate) open(ctx context.Context, name string, safe <-chan error) (*
 		next := rec.open(c.record(name))
 		_, t.connection, _ = c.sess.status()
 		sentAt := c.now()
-		res, err := c.send(ctx, t.connection, c.place.opening(name, next, version))
+		// The caller's wish to stop does not cut it short: the answer matters.
+		res, err := c.prompt().multi(context.WithoutCancel(ctx), c.place.opening(name, next, version)...)
 		switch op := failedOp(res); {
 		case err == nil:
 			t.opened = sentAt
@@ -103,18 +106,6 @@ func (c *Candidate) record(name string) termRecord {
 	return r
 }
 
-// send makes a request that must not be left without an answer lightly: the
-// caller's wish to stop does not cut it short, a silent server does.
-func (c *Candidate) send(ctx context.Context, connection int, ops []any) ([]zk.MultiResponse, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.budget().unanswered())
-	defer cancel()
-	res, err := c.sess.multi(ctx, ops...)
-	if err != nil && ctx.Err() != nil {
-		c.sess.kick(connection)
-	}
-	return res, err
-}
-
 // catchUp makes what is read from now on newer than every request of ours.
 func (p place) catchUp(ctx context.Context, s session) error {
 	_, err := read(ctx, s, func() (struct{}, error) { return struct{}{}, s.sync(ctx, p.side) })
@@ -129,7 +120,7 @@ func (p place) catchUp(ctx context.Context, s session) error {
 func (c *Candidate) opened(t *term, token int64, since time.Time) {
 	t.lease = lease{budget: c.budget()}
 	if t.opened > 0 {
-		t.lease.renew(t.opened)
+		t.lease.renew(t.opened, c.now())
 	}
 	t.Term = Term{
 		Path: c.cfg.Path, ID: c.cfg.ID, Node: c.place.node(t.name),
@@ -139,7 +130,7 @@ func (c *Candidate) opened(t *term, token int64, since time.Time) {
 
 // adopt takes the term whose opening was executed though its answer was lost.
 func (c *Candidate) adopt(ctx context.Context, t *term, rec *record) (*term, error) {
-	stat, err := read(ctx, c.sess, func() (*zk.Stat, error) { return c.sess.exists(ctx, c.place.live) })
+	stat, err := read(ctx, c.sess, func() (*zk.Stat, error) { return c.prompt().exists(ctx, c.place.live) })
 	if err != nil {
 		return nil, err
 	}

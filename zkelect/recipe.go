@@ -99,11 +99,8 @@ func parseNode(name string) nodeName {
 
 // parseSequence reads %010d of a signed 32-bit integer.
 func parseSequence(s string) (int64, bool) {
-	if len(s) < sequenceLen || len(s) > sequenceLen+1 || s[0] == '+' {
-		return 0, false
-	}
 	v, err := strconv.ParseInt(s, 10, 32)
-	return v, err == nil
+	return v, err == nil && s == fmt.Sprintf("%0*d", sequenceLen, v)
 }
 
 func isUUID(s string) bool {

@@ -55,13 +55,13 @@ func endOf(t *term, out Outcome) endRecord {
 // closeTerm is the closing. Its success means that neither the queue node nor
 // live of this term is left. An answer that is lost is resolved by reading.
 func (c *Candidate) closeTerm(ctx context.Context, t *term, end endRecord) error {
-	p := c.place
+	p, s := c.place, prompt{c.sess, t.unanswered}
 	rec, version := t.rec, t.version // mostly nobody has written since
 	for {
 		if rec == nil {
-			err := p.catchUp(ctx, c.sess)
+			err := p.catchUp(ctx, s)
 			if err == nil {
-				rec, version, err = p.readRecord(ctx, c.sess, c.cfg.Recipe)
+				rec, version, err = p.readRecord(ctx, s, c.cfg.Recipe)
 			}
 			if err != nil {
 				return err
@@ -76,20 +76,20 @@ func (c *Candidate) closeTerm(ctx context.Context, t *term, end endRecord) error
 			return nil // the lost answer was a yes
 		}
 		next := rec.close(end, c.now()-t.first)
-		res, err := c.sess.multi(ctx, p.closing(t.name, next, version)...)
+		res, err := s.multi(ctx, p.closing(t.name, next, version)...)
 		op := failedOp(res)
 		if op == opQueue && errors.Is(err, zk.ErrNoNode) {
 			// The queue node was deleted by others. live is never deleted
 			// alone: the next leader's may stand there by now; the version
 			// proves that no next term was opened.
-			res, err = c.sess.multi(ctx, p.closingWithoutQueue(next, version)...)
+			res, err = s.multi(ctx, p.closingWithoutQueue(next, version)...)
 			if failedOp(res) == 1 && errors.Is(err, zk.ErrNoNode) {
-				_, err = c.sess.multi(ctx, set(p.side, next, version))
+				_, err = s.multi(ctx, set(p.side, next, version))
 			}
 			op = -1
 		}
 		if op == opLive && errors.Is(err, zk.ErrNoNode) {
-			_, err = c.sess.multi(ctx, p.closingWithoutLive(t.name, next, version)...)
+			_, err = s.multi(ctx, p.closingWithoutLive(t.name, next, version)...)
 		}
 		switch {
 		case err == nil:
@@ -97,7 +97,7 @@ func (c *Candidate) closeTerm(ctx context.Context, t *term, end endRecord) error
 		case errors.Is(err, zk.ErrBadVersion), errors.Is(err, zk.ErrNoNode):
 			// somebody else wrote or deleted: read again
 		case ambiguous(err):
-			if err := pauseAfter(ctx, c.sess); err != nil {
+			if err := pauseAfter(ctx, s); err != nil {
 				return err
 			}
 		default:

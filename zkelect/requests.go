@@ -25,8 +25,9 @@ type found struct {
 }
 
 // oldest is the oldest of the requests in dir that is for the term of the queue
-// node; nil where there is none. Garbage is passed over.
-func (p place) oldest(ctx context.Context, s session, dir string, names []string, node string) (*found, error) {
+// node; nil where there is none. Garbage is passed over, and transfers to nodes
+// that are not in the queue: names are never used twice, so they are void.
+func (p place) oldest(ctx context.Context, s session, dir string, names []string, node string, q queue) (*found, error) {
 	var first *found
 	for _, name := range names {
 		path := dir + "/" + name
@@ -46,7 +47,7 @@ func (p place) oldest(ctx context.Context, s session, dir string, names []string
 			continue
 		case err != nil:
 			return nil, err
-		case f == nil || f.Term != node:
+		case f == nil || f.Term != node || f.To != "" && q.index(f.To) < 0:
 			continue
 		case first == nil || f.czxid < first.czxid:
 			first = f
@@ -55,10 +56,10 @@ func (p place) oldest(ctx context.Context, s session, dir string, names []string
 	return first, nil
 }
 
-// oldestTransfer is the queue node to which the leader is asked to hand over,
-// "" where it is not.
-func (p place) oldestTransfer(ctx context.Context, s session, names []string, leader string) (string, error) {
-	f, err := p.oldest(ctx, s, p.transfer, names, leader)
+// oldestTransfer is the queue node to which the first of the queue is asked to
+// hand over, "" where it is not.
+func (p place) oldestTransfer(ctx context.Context, s session, names []string, q queue) (string, error) {
+	f, err := p.oldest(ctx, s, p.transfer, names, q[0].name, q)
 	if err != nil || f == nil {
 		return "", err
 	}
@@ -83,9 +84,11 @@ func (c *Candidate) serveRequests(ctx context.Context, t *term) <-chan begun {
 					return
 				}
 			case errors.Is(err, zk.ErrNoNode):
-				// The side node was deleted by hand; the checks of live end
-				// the term.
-				return
+				// Deleted by hand. With the side node went live, and the
+				// checks end the term; a folder alone is made anew.
+				if c.place.mend(ctx, t.sess, c.cfg.Recipe) != nil {
+					return
+				}
 			default:
 				return
 			}
@@ -106,26 +109,27 @@ func (c *Candidate) serve(ctx context.Context, t *term) (*begun, error) {
 	if err != nil {
 		return nil, err
 	}
-	first, err := p.oldest(ctx, s, p.requests, resigns, t.name)
+	first, err := p.oldest(ctx, s, p.requests, resigns, t.name, nil)
 	if err != nil {
 		return nil, err
-	}
-	transfer, err := p.oldest(ctx, s, p.transfer, transfers, t.name)
-	if err != nil {
-		return nil, err
-	}
-	if first == nil || transfer != nil && transfer.czxid < first.czxid {
-		first = transfer
 	}
 	var moved <-chan zk.EventType
-	if first != nil && first.To != "" {
-		// The successor is to stand right behind us first.
+	if len(transfers) > 0 {
 		children, ch, err := s.childrenW(ctx, p.latch)
 		if err != nil {
 			return nil, err
 		}
-		if newQueue(children).index(first.To) != 1 {
-			first, moved = nil, ch
+		q := newQueue(children)
+		transfer, err := p.oldest(ctx, s, p.transfer, transfers, t.name, q)
+		if err != nil {
+			return nil, err
+		}
+		moved = ch
+		if first == nil || transfer != nil && transfer.czxid < first.czxid {
+			first = transfer
+		}
+		if first != nil && first.To != "" && q.index(first.To) != 1 {
+			first = nil // the successor is to stand right behind us first
 		}
 	}
 	if first != nil {
@@ -148,7 +152,7 @@ func (c *Candidate) serve(ctx context.Context, t *term) (*begun, error) {
 // certain: the same multi is sent until a server says yes, or that it can no
 // longer be executed.
 func (c *Candidate) mark(ctx context.Context, t *term, f *found) (*begun, error) {
-	p, s := c.place, t.sess
+	p, s := c.place, prompt{t.sess, t.unanswered}
 	b := begun{Request: f.path, By: f.By, To: f.To}
 	for {
 		rec, version, err := p.readRecord(ctx, s, c.cfg.Recipe)

@@ -235,8 +235,12 @@ func (r *resignation) awaitNext(ctx context.Context) (*string, error) {
 	var failed error
 	err := r.i.watchSnapshots(ctx, r.cfg.Path, func(s *snapshot) bool {
 		switch over := s.queue.index(r.term) < 0 && s.live != r.term; {
-		case !over && r.to != "" && s.queue.index(r.to) < 0:
-			failed = fmt.Errorf("%w: %s has left the queue", ErrRefused, r.cfg.To)
+		case !over && r.to != "" && r.node != "" && s.queue.index(r.to) < 0:
+			if r.withdraw() != Withdrawn {
+				return true // the leader has begun: it ends all the same
+			}
+			r.node = ""
+			failed = fmt.Errorf("%w: %s has left the queue; nothing was stopped", ErrRefused, r.cfg.To)
 			return false
 		case !over && r.node != "" && r.i.sess.id() != r.session:
 			// The request went with its session.

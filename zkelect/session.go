@@ -137,3 +137,47 @@ func denied(err error, what, path string) error {
 	}
 	return fmt.Errorf("%s %s: %w", what, path, err)
 }
+
+// prompt is a session for what must not be late: a request without an answer
+// within bound closes the connection, so that another server is tried.
+type prompt struct {
+	session
+	bound time.Duration
+}
+
+func promptly[T any](ctx context.Context, p prompt, request func(context.Context) (T, error)) (T, error) {
+	_, connection, _ := p.status()
+	bounded, cancel := context.WithTimeout(ctx, p.bound)
+	defer cancel()
+	v, err := request(bounded)
+	if ambiguous(err) && bounded.Err() != nil && ctx.Err() == nil {
+		p.kick(connection)
+	}
+	return v, err
+}
+
+func (p prompt) get(ctx context.Context, path string) ([]byte, *zk.Stat, error) {
+	n, err := promptly(ctx, p, func(ctx context.Context) (n node, err error) {
+		n.data, n.stat, err = p.session.get(ctx, path)
+		return n, err
+	})
+	return n.data, n.stat, err
+}
+
+func (p prompt) exists(ctx context.Context, path string) (*zk.Stat, error) {
+	return promptly(ctx, p, func(ctx context.Context) (*zk.Stat, error) { return p.session.exists(ctx, path) })
+}
+
+func (p prompt) sync(ctx context.Context, path string) error {
+	_, err := promptly(ctx, p, func(ctx context.Context) (struct{}, error) { return struct{}{}, p.session.sync(ctx, path) })
+	return err
+}
+
+func (p prompt) remove(ctx context.Context, path string) error {
+	_, err := promptly(ctx, p, func(ctx context.Context) (struct{}, error) { return struct{}{}, p.session.remove(ctx, path) })
+	return err
+}
+
+func (p prompt) multi(ctx context.Context, ops ...any) ([]zk.MultiResponse, error) {
+	return promptly(ctx, p, func(ctx context.Context) ([]zk.MultiResponse, error) { return p.session.multi(ctx, ops...) })
+}

@@ -124,6 +124,21 @@ func (p place) prepare(ctx context.Context, s session, recipe Recipe) error {
 	}
 }
 
+// mend makes anew what was deleted by hand of the side node: all of it, or one
+// of its folders.
+func (p place) mend(ctx context.Context, s session, recipe Recipe) error {
+	if err := p.prepare(ctx, s, recipe); err != nil {
+		return err
+	}
+	for _, folder := range []string{p.requests, p.transfer} {
+		_, err := read(ctx, s, func() (string, error) { return s.create(ctx, folder, nil, zk.FlagPersistent) })
+		if err != nil && !errors.Is(err, zk.ErrNodeExists) && !errors.Is(err, zk.ErrNoNode) {
+			return denied(err, "create", folder)
+		}
+	}
+	return nil
+}
+
 // makeSide makes the side node with its folders by one multi: a later reader
 // finds all of them or none.
 func (p place) makeSide(ctx context.Context, s session, recipe Recipe) error {
