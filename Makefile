@@ -26,6 +26,7 @@ define go_test
 	@left_out=$$(mktemp) && trap 'rm -f "$$left_out"' EXIT && status=0; \
 	export ZKELECT_LEFT_OUT="$$left_out" ZKELECT_REPEAT="$${ZKELECT_REPEAT:-$(1)}"; \
 	go test -race -count=1 -timeout $(2) $(TESTFLAGS) ./... || status=$$?; \
+	go test -count=1 -run 1000Waiters -v ./zkelect || status=$$?; \
 	if [ -s "$$left_out" ]; then \
 		echo "left out, since they need root:"; sort -u "$$left_out" | sed 's/^/  /'; \
 	fi; exit $$status

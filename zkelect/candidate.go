@@ -51,6 +51,7 @@ type Candidate struct {
 
 	sess      session
 	connected bool // once
+	prepared  bool // the side node, in this session
 	warned    bool // that the grace does not fit
 	tick      tick
 	hostPID   bool // the id is the default one
@@ -243,25 +244,32 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 	if err := c.affordable(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.place.prepare(ctx, c.sess, c.cfg.Recipe); err != nil {
-		return nil, err
-	}
-	q, err := c.place.list(ctx, c.sess)
-	if err == nil {
-		err = q.safe(c.cfg.Path) // before anybody is disturbed
-	}
-	if err != nil {
-		return nil, err
+	if !c.prepared {
+		err := c.place.prepare(ctx, c.sess, c.cfg.Recipe)
+		if err == nil {
+			err = c.place.safe(ctx, c.sess) // before anybody is disturbed
+		}
+		if err != nil {
+			return nil, err
+		}
+		c.prepared = true
 	}
 	name, err := c.join(ctx)
 	if err != nil {
 		return nil, err
 	}
-	changes, err := c.await(ctx, name)
+	turn, err := c.await(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return c.open(ctx, name, c.lookAgain(ctx, changes))
+	t, err := c.open(ctx, name, turn)
+	if err == nil && turn.safe != nil {
+		if err = <-turn.safe; err != nil {
+			c.release(t, Outcome{Cause: CauseError}) // nothing was started
+			return nil, err
+		}
+	}
+	return t, err
 }
 
 func (c *Candidate) ensureSession(ctx context.Context) error {
@@ -292,7 +300,7 @@ func (c *Candidate) ensureSession(ctx context.Context) error {
 	if !c.connected && granted != c.cfg.SessionTimeout {
 		c.cfg.emit(EventTimeout, slog.Duration("asked", c.cfg.SessionTimeout), slog.Duration("granted", granted))
 	}
-	c.sess, c.connected = s, true
+	c.sess, c.connected, c.prepared = s, true, false
 	return nil
 }
 

@@ -68,6 +68,7 @@ func newSession(ctx context.Context, cfg *Config) (*zkSession, error) {
 		changed: make(chan struct{}),
 		watches: make(map[watch]chan zk.EventType),
 	}
+	s.link.Watching = s.watching
 	s.conn, _, err = zk.Connect(cs.Servers, cfg.SessionTimeout,
 		zk.WithDialer(s.link.Dial), zk.WithHostProvider(s.link), zk.WithEventCallback(s.event),
 		zk.WithLogInfo(false), zk.WithLogger(s), zk.WithMaxBufferSize(recvBuffer), zk.WithMaxConnBufferSize(sendBuffer))
@@ -238,6 +239,12 @@ func (s *zkSession) fire(ev zk.Event) {
 			delete(s.watches, w)
 		}
 	}
+}
+
+func (s *zkSession) watching() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.watches) > 0
 }
 
 func (s *zkSession) id() int64              { return s.conn.SessionID() }

@@ -93,50 +93,50 @@ func (c *Candidate) lowestOfOurs(ctx context.Context, uuid string) (string, erro
 
 // list is the queue as the servers have it; a missing path is an empty queue.
 func (p place) list(ctx context.Context, s session) (queue, error) {
-	children, err := read(ctx, s, func() ([]string, error) { return s.children(ctx, p.latch) })
-	if errors.Is(err, zk.ErrNoNode) {
-		return nil, nil
-	}
+	children, err := p.children(ctx, s)
+	return newQueue(children), err
+}
+
+// safe tells whether a latch may stand in the queue as the servers have it.
+func (p place) safe(ctx context.Context, s session) error {
+	children, err := p.children(ctx, s)
 	if err != nil {
-		if errors.Is(err, zk.ErrNoAuth) {
-			return nil, denied(err, "read", p.latch)
-		}
-		return nil, err
+		return err
 	}
-	return newQueue(children), nil
+	return parseQueue(children).safe(p.latch)
+}
+
+func (p place) children(ctx context.Context, s session) ([]string, error) {
+	children, err := read(ctx, s, func() ([]string, error) { return s.children(ctx, p.latch) })
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
+		return nil, nil
+	case errors.Is(err, zk.ErrNoAuth):
+		return nil, denied(err, "read", p.latch)
+	}
+	return children, err
 }
 
 // await returns when the node is first in the queue. Only the predecessor's
-// deletion, the own node's and a request to transfer wake it. Where the queue
-// was not listed since, changes is the version of its children as they were
-// listed before.
-func (c *Candidate) await(ctx context.Context, name string) (changes int32, err error) {
+// deletion, the own node's and a request to transfer wake it.
+func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 	shown := -1
 	for {
 		// What was seen on an earlier connection is looked at again.
 		st, connection, changed := c.sess.status()
 		if st == sessionLost {
-			return 0, errSessionLost
-		}
-		if shown >= 0 && !c.cfg.NoWait { // before the listing: never newer than it
-			stat, err := read(ctx, c.sess, func() (*zk.Stat, error) { return c.sess.exists(ctx, c.place.latch) })
-			if err != nil {
-				return 0, err
-			}
-			if stat != nil {
-				changes = stat.Cversion
-			}
+			return turn{}, errSessionLost
 		}
 		q, err := c.place.list(ctx, c.sess)
 		if err != nil {
-			return 0, err
+			return turn{}, err
 		}
 		if err := q.safe(c.cfg.Path); err != nil {
-			return 0, err
+			return turn{}, err
 		}
 		i := q.index(name)
 		if i < 0 {
-			return 0, errPlaceLost
+			return turn{}, errPlaceLost
 		}
 		if q[i].sequence >= warnSequence && shown < 0 {
 			c.cfg.emit(EventSequence, slog.Int64("sequence", q[i].sequence), slog.Int64("end", lastSequence))
@@ -145,71 +145,66 @@ func (c *Candidate) await(ctx context.Context, name string) (changes int32, err 
 			c.learnTick() // the leader needs it at once
 		}
 		if i == 0 {
-			return listedNow, nil
+			return turn{}, nil
 		}
 		if c.cfg.NoWait {
-			return 0, &notLeader{path: c.cfg.Path, leader: c.idOf(ctx, q[0].name)}
+			return turn{}, &notLeader{path: c.cfg.Path, leader: c.idOf(ctx, q[0].name)}
 		}
 		woken, err := c.watch(ctx, name, q, i)
 		if err != nil {
-			return 0, err
+			return turn{}, err
 		}
 		if woken == nil {
 			continue
 		}
 		if shown != i {
 			c.cfg.emit(EventWaiting, slog.Int("position", i), slog.Int("of", len(q)-1), slog.String("behind", woken.behind))
-			again := shown < 0 && i == 1 // with the version of the children
 			shown = i
-			if again {
-				continue
-			}
 		}
 		select {
 		case ev := <-woken.predecessor:
-			// Sequences only rise: where the leader alone was ahead and is
-			// gone, nobody can have come before us and no listing is needed to
-			// know it.
-			_, now, _ := c.sess.status()
-			if i == 1 && ev == zk.EventNodeDeleted && now == connection {
-				return changes, nil
+			if ev != zk.EventNodeDeleted {
+				continue
+			}
+			t, first, err := c.succeeds(ctx, q[i-1].name)
+			if _, now, _ := c.sess.status(); err != nil || first && now == connection {
+				return t, err
 			}
 		case <-woken.own:
 		case <-woken.transfer:
 		case <-changed:
 			if err := c.reconnected(ctx); err != nil {
-				return 0, err
+				return turn{}, err
 			}
 		case <-ctx.Done():
-			return 0, context.Cause(ctx)
+			return turn{}, context.Cause(ctx)
 		}
 	}
 }
 
-// listedNow tells that the queue was listed since the candidate is first.
-const listedNow = -1
+// turn is what a candidate knows when it is first; all of it may be missing.
+type turn struct {
+	rec     *record
+	version int32
+	// safe tells whether another family has come while it waited.
+	safe <-chan error
+}
 
-// lookAgain tells whether another family has come while the candidate waited.
-// It looks beside the reading of the record, and lists the queue only if more
-// has changed in it than that the predecessor left.
-func (c *Candidate) lookAgain(ctx context.Context, changes int32) <-chan error {
-	safe := make(chan error, 1)
-	if changes == listedNow {
-		safe <- nil
-		return safe
+// succeeds tells whether whoever followed the node, which was just deleted, is
+// first. It is if the node was the leader's: sequences only rise, so nobody can
+// have come before. Then the queue need not be listed to know it, which takes
+// longer the more wait, and is listed meanwhile.
+func (c *Candidate) succeeds(ctx context.Context, node string) (turn, bool, error) {
+	safe, s := make(chan error, 1), c.sess
+	go func() { safe <- c.place.safe(ctx, s) }()
+	rec, version, err := c.place.readRecord(ctx, c.prompt(), c.cfg.Recipe)
+	if errors.Is(err, zk.ErrNoNode) || err == nil && !rec.names(node) {
+		return turn{}, false, nil
 	}
-	s := c.sess
-	go func() {
-		stat, err := read(ctx, s, func() (*zk.Stat, error) { return s.exists(ctx, c.place.latch) })
-		if err == nil && (stat == nil || stat.Cversion != changes+1) {
-			var q queue
-			if q, err = c.place.list(ctx, s); err == nil {
-				err = q.safe(c.cfg.Path)
-			}
-		}
-		safe <- err
-	}()
-	return safe
+	if err != nil {
+		return turn{}, false, err
+	}
+	return turn{rec, version, safe}, true, nil
 }
 
 // reconnected returns when the connection is back.
@@ -271,6 +266,13 @@ func (c *Candidate) watch(ctx context.Context, name string, q queue, i int) (*wa
 	}
 	w.transfer = ch
 	if len(requests) > 0 {
+		// Whoever is asked for may have joined since the queue was listed.
+		if q, err = c.place.list(ctx, c.sess); err != nil {
+			return nil, err
+		}
+		if i = q.index(name); i <= 0 {
+			return nil, nil
+		}
 		to, err := c.place.oldestTransfer(ctx, c.sess, requests, q)
 		if err != nil {
 			return nil, err

@@ -33,7 +33,7 @@ import (
 
 // harnessPatience bounds every wait of these helpers: far more than any of them
 // needs, so that it only ends what would never end.
-const harnessPatience = 20 * time.Second
+const harnessPatience = 40 * time.Second
 
 // repetitions is how often a test that is subject to chance is repeated: the
 // environment's ZKELECT_REPEAT, 1 without it.
@@ -45,7 +45,7 @@ func repetitions() int {
 }
 
 // repeated runs a test as often as repetitions says, each time as a subtest of
-// its own beside the others.
+// its own beside the others. Beside other tests, too, if it has called Parallel.
 func repeated(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	for n := range repetitions() {

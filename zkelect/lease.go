@@ -55,8 +55,9 @@ func (b budget) first() time.Duration { return b.timeout - b.margin(0) }
 // steady is how long a lease lasts while every heartbeat is answered.
 func (b budget) steady() time.Duration {
 	h := b.heartbeat()
-	spacing := h * ((b.tick/2 + h - 1) / h)
-	return b.timeout - b.margin(max(h, spacing))
+	const answer = 10 * time.Millisecond // half a tick counts from there
+	spacing := h * ((b.tick/2+answer)/h + 1)
+	return b.timeout - b.margin(spacing)
 }
 
 // stopAfter divides a lease of span: how long after the check's sending the

@@ -31,9 +31,7 @@ type term struct {
 
 // open opens the term of a candidate that is first in the queue: it returns an
 // open term, or says why the queueing is over. See place.opening for the multi.
-// Another family may have come while the candidate waited: safe tells, before
-// anything is sent.
-func (c *Candidate) open(ctx context.Context, name string, safe <-chan error) (*term, error) {
+func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, error) {
 	t := &term{sess: c.sess, name: name, first: c.now(), unanswered: c.budget().unanswered()}
 	doubt := false // an opening of ours was not answered
 	for {
@@ -45,18 +43,15 @@ func (c *Candidate) open(ctx context.Context, name string, safe <-chan error) (*
 				return nil, err
 			}
 		}
-		rec, version, err := c.place.readRecord(ctx, c.prompt(), c.cfg.Recipe)
+		rec, version, err := known.rec, known.version, error(nil)
+		if known.rec = nil; rec == nil {
+			rec, version, err = c.place.readRecord(ctx, c.prompt(), c.cfg.Recipe)
+		}
 		if errors.Is(err, zk.ErrNoNode) { // deleted by hand
 			err = c.place.prepare(ctx, c.sess, c.cfg.Recipe)
 			if err == nil {
 				continue
 			}
-		}
-		if safe != nil {
-			if unsafe := <-safe; err == nil {
-				err = unsafe
-			}
-			safe = nil
 		}
 		if err != nil {
 			return nil, err

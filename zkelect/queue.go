@@ -17,14 +17,23 @@ const (
 // queue is the children of a latch path in the order in which they lead.
 type queue []nodeName
 
+// parseQueue takes the children as they come, which is enough for safe.
+func parseQueue(children []string) queue {
+	q := make(queue, len(children))
+	for i, c := range children {
+		q[i] = parseNode(c)
+	}
+	return q
+}
+
 // newQueue orders children as Curator's LeaderLatch does, strangers included.
 func newQueue(children []string) queue {
-	q := make(queue, 0, len(children))
-	for _, c := range children {
-		q = append(q, parseNode(c))
-	}
+	q := parseQueue(children)
 	slices.SortFunc(q, func(a, b nodeName) int {
-		return cmp.Or(cmp.Compare(sortKey(a.name), sortKey(b.name)), cmp.Compare(a.name, b.name))
+		if a.key != b.key {
+			return cmp.Compare(a.key, b.key)
+		}
+		return cmp.Compare(a.name, b.name)
 	})
 	return q
 }

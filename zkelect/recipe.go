@@ -72,6 +72,7 @@ func latchPrefix(uuid string) string { return protectedPrefix + uuid + "-" + lat
 // nodeName is what the name of a participant's node says.
 type nodeName struct {
 	name     string
+	key      string // what the queue is sorted by
 	uuid     string // "" where the name has none
 	sequence int64
 	latch    bool // a name as LeaderLatch makes it
@@ -80,7 +81,7 @@ type nodeName struct {
 // parseNode takes a child's name apart. It never fails: a stranger is a
 // nodeName that is no latch.
 func parseNode(name string) nodeName {
-	n := nodeName{name: name, sequence: -1}
+	n := nodeName{name: name, key: sortKey(name), sequence: -1}
 	rest, ok := strings.CutPrefix(name, protectedPrefix)
 	if !ok || len(rest) < uuidLen+1 || !isUUID(rest[:uuidLen]) || rest[uuidLen] != '-' {
 		return n
@@ -100,6 +101,9 @@ func parseNode(name string) nodeName {
 // parseSequence reads %010d of a signed 32-bit integer.
 func parseSequence(s string) (int64, bool) {
 	v, err := strconv.ParseInt(s, 10, 32)
+	if v >= 0 && s != "" && s[0] != '-' && s[0] != '+' {
+		return v, err == nil && len(s) == sequenceLen
+	}
 	return v, err == nil && s == fmt.Sprintf("%0*d", sequenceLen, v)
 }
 

@@ -99,7 +99,7 @@ func Resign(ctx context.Context, cfg ResignConfig) (*Resigned, error) {
 	} else {
 		err = r.ask(wait)
 	}
-	if err == nil {
+	if err == nil || !cfg.Force && errors.Is(err, errSessionLost) { // asked again in the next one
 		done.New, err = r.awaitNext(wait)
 	}
 	if err != nil && !errors.Is(err, ErrOtherSuccessor) && !errors.Is(err, ErrDenied) {
@@ -244,7 +244,9 @@ func (r *resignation) awaitNext(ctx context.Context) (*string, error) {
 			return false
 		case !over && r.node != "" && r.i.sess.id() != r.session:
 			// The request went with its session.
-			failed = r.ask(ctx)
+			if failed = r.ask(ctx); errors.Is(failed, errSessionLost) {
+				failed = nil // and so did this one: once more
+			}
 			return failed == nil
 		case !over:
 			return true

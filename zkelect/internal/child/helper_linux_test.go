@@ -124,7 +124,7 @@ func start(t *testing.T, c Command) *Process {
 	}
 	t.Cleanup(func() {
 		p.Kill()
-		within(t, 20*time.Second, "Done", p.Done())
+		within(t, "Done", p.Done())
 		if left := tagged(t); len(left) > 0 {
 			t.Errorf("Done is closed and these are alive: %v", left)
 		}
@@ -164,18 +164,21 @@ func expect(t *testing.T, r *bufio.Reader, text string) string {
 			t.Fatalf("the output ended without %q", text)
 		}
 		return strings.TrimSpace(s)
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("no %q in the output", text)
 	}
 	return ""
 }
 
-func within(t *testing.T, d time.Duration, what string, c <-chan struct{}) {
+// patience is for a machine on which other tests run too.
+const patience = 30 * time.Second
+
+func within(t *testing.T, what string, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:
-	case <-time.After(d):
-		t.Fatalf("not within %v: %s; alive: %v", d, what, tagged(t))
+	case <-time.After(patience):
+		t.Fatalf("not within %v: %s; alive: %v", patience, what, tagged(t))
 	}
 }
 
@@ -191,7 +194,7 @@ func closed(c <-chan struct{}) bool {
 // eventually waits for a condition that nothing announces.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if ok() {
 			return
 		}

@@ -191,7 +191,8 @@ func (n *nursery) judge(d proc, clues func() clues) (claim, bool) {
 	stranger := c.held[d.pid]
 	if c.forking {
 		// A child is in /proc a moment before os/exec has its pidfd, but runs only
-		// afterwards. Until its exec it has our stack, at an address made at random.
+		// afterwards. Until its exec it has our stack, at an address made at random
+		// (where that is turned off, a second zkelect in the tree may have the same).
 		self, _ := n.fs.stat(n.self)
 		stranger = stranger || d.stack != 0 && d.stack == self.stack
 	}

@@ -77,7 +77,7 @@ func onTerminal(t *testing.T, name string, args ...string) *screen {
 func (s *screen) expect(pattern string) string {
 	s.t.Helper()
 	re := regexp.MustCompile(pattern)
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		s.mu.Lock()
 		rest := s.text[s.read:]
 		if m := re.FindStringSubmatchIndex(rest); m != nil {
@@ -350,7 +350,7 @@ func TestBackgroundOfScript(t *testing.T) {
 
 // "stty tostop" must not stop us when we log while the child has the terminal.
 func TestToStop(t *testing.T) {
-	s := onTerminal(t, "sh", "-c", `stty tostop; $RUN sh -c 'echo ready; trap "" TERM; sleep 600; sleep 600'; echo "end $?"`)
+	s := onTerminal(t, "sh", "-c", `stty tostop; $RUN sh -c 'trap "" TERM; echo ready; sleep 600; sleep 600'; echo "end $?"`)
 	pid := s.child()
 	s.expect("ready")
 	main, _ := trees.fs.stat(pid)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -34,15 +35,47 @@ type conn struct {
 	body   int    // bytes of the present frame that are still to come
 	first  []byte // the connect response as far as it has come
 	shaken bool
+
+	// rearmed is closed when the library has sent its watches again; nil where
+	// it has none. Read forgets it, sent does not.
+	rearmed, sent chan struct{}
+	once          sync.Once
 }
+
+// rearmBound is how long replies wait for the library to send its watches again.
+const rearmBound = 100 * time.Millisecond
+
+// opSetWatches is the request that sets watches again.
+const opSetWatches = 101
 
 // Read passes on what the server sent, unless it is no ZooKeeper server's.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.rearmed != nil {
+		// With its watches the library names the newest transaction that it has
+		// seen, and reads that without a lock while its receiving loop writes it.
+		// A reply that came in before would make the server keep back an event
+		// that nobody has seen.
+		select {
+		case <-c.rearmed:
+		case <-time.After(rearmBound):
+		}
+		c.rearmed = nil
+	}
 	n, err := c.Conn.Read(p)
 	if ferr := c.inspect(p[:n]); ferr != nil {
 		c.link.note(c.addr, ferr)
 		c.Close()
 		return 0, ferr
+	}
+	return n, err
+}
+
+// Write looks for the watches that are set again. The library writes a request
+// in one piece: length, xid, type.
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if c.sent != nil && len(p) >= 12 && binary.BigEndian.Uint32(p[8:]) == opSetWatches {
+		c.once.Do(func() { close(c.sent) })
 	}
 	return n, err
 }
@@ -82,18 +115,33 @@ func (c *conn) inspect(p []byte) error {
 		if c.body == 0 && !c.shaken {
 			c.shaken = true
 			c.watchdog.Stop()
-			if err := c.link.negotiated(c.addr, parseConnectResponse(c.first)); err != nil {
+			r, err := parseConnectResponse(c.first)
+			if err != nil {
+				return err
+			}
+			if err := c.link.negotiated(c.addr, r); err != nil {
 				return err
 			}
 			c.first = nil
+			if c.link.Watching != nil && c.link.Watching() {
+				c.sent = make(chan struct{})
+				c.rearmed = c.sent
+			}
 		}
 	}
 	return nil
 }
 
-func parseConnectResponse(b []byte) connectResponse {
-	return connectResponse{
+// parseConnectResponse takes a connect response apart. What the library could
+// not bear is refused: it panics on a timeout of nothing, and allocates the
+// length that a password claims to have.
+func parseConnectResponse(b []byte) (connectResponse, error) {
+	r := connectResponse{
 		timeout: time.Duration(int32(binary.BigEndian.Uint32(b[4:8]))) * time.Millisecond,
 		session: int64(binary.BigEndian.Uint64(b[8:16])),
 	}
+	if password := int32(binary.BigEndian.Uint32(b[16:20])); password != 16 || r.session != 0 && r.timeout <= 0 {
+		return r, fmt.Errorf("not a ZooKeeper server: it grants a timeout of %v and a password of %d bytes", r.timeout, password)
+	}
+	return r, nil
 }

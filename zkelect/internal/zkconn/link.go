@@ -21,6 +21,10 @@ var ErrBarred = errors.New("no new connection is wanted")
 // for the old one can execute in it. A Link therefore bars itself at the first
 // connect response that names no session or another one than before.
 type Link struct {
+	// Watching, if not nil, tells whether the library has watches, which it
+	// sets again on a new connection. It is called at the end of a handshake.
+	Watching func() bool
+
 	servers   []string
 	handshake time.Duration
 	dialFunc  func(network, addr string, timeout time.Duration) (net.Conn, error)
@@ -97,6 +101,10 @@ func (l *Link) pause() time.Duration {
 // Dial is a zk.Dialer.
 func (l *Link) Dial(network, addr string, _ time.Duration) (net.Conn, error) {
 	l.mu.Lock()
+	if l.closed { // the select below takes either of two that are ready
+		l.mu.Unlock()
+		return nil, ErrBarred
+	}
 	if !l.since.IsZero() && time.Since(l.since) > settled {
 		l.fails = 0
 	}

@@ -43,8 +43,11 @@ func SmallestTimeout(ctx context.Context, addr string) (time.Duration, error) {
 	if _, err := io.ReadFull(c, body); err != nil {
 		return 0, err
 	}
-	r := parseConnectResponse(body)
-	if r.session == 0 || r.timeout <= 0 {
+	r, err := parseConnectResponse(body)
+	if err != nil {
+		return 0, err
+	}
+	if r.session == 0 {
 		return 0, errors.New("the server granted no session")
 	}
 	// closeSession (-11); its reply is awaited so that the session is gone.

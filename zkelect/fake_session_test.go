@@ -1,0 +1,465 @@
+package zkelect
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// fakeSession is a session on a fakeWorld, both ends of it. What it does is
+// what zkSession does on the client's end: see do there. Everything in it is
+// guarded by the world's lock.
+type fakeSession struct {
+	w    *fakeWorld
+	sid  int64
+	name string // whose it is
+
+	// The client's end.
+	state   sessionState
+	number  int
+	changed chan struct{}
+	watches map[watch]chan zk.EventType
+	good    []time.Duration // when the checks were sent that were answered well
+	granted time.Duration   // the smallest
+	kicks   int
+	conn    *fakeConn // nil while suspended
+
+	// The servers' end.
+	tracked time.Duration // the timeout that the leader counts
+	expires time.Duration
+	gone    bool
+	armed   map[watch]bool
+	missed  []fakeEvent         // while there was no connection
+	view    map[string]fakeNode // the last that the client has seen
+}
+
+// fakeConn is one connection to a follower.
+type fakeConn struct {
+	black    bool // nothing arrives any more, either way
+	down     bool // closed on the client's end
+	moved    bool // the session is on another connection now
+	follower bool // dead: what it did not pass on is lost
+	touched  bool
+	in, out  time.Time // what is under way arrives no earlier
+	inFlight map[*fakeRequest]bool
+	view     map[string]fakeNode // what the follower knows where it is behind
+}
+
+func (s *fakeSession) id() int64 { return s.sid }
+
+func (s *fakeSession) timeout() time.Duration {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.granted
+}
+
+func (s *fakeSession) status() (sessionState, int, <-chan struct{}) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.state, s.number, s.changed
+}
+
+func (s *fakeSession) transit(to sessionState) {
+	if s.state == sessionLost || s.state == to {
+		return
+	}
+	if s.state = to; to == sessionConnected {
+		s.number++
+	}
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// attach makes a connection, which touches the session at once.
+func (s *fakeSession) attach() {
+	switch {
+	case s.state == sessionLost || s.conn != nil || s.w.cuts[s.name]:
+		return
+	case s.gone:
+		s.transit(sessionLost)
+		return
+	}
+	w := s.w
+	now := time.Now()
+	c := &fakeConn{in: now, out: now, inFlight: map[*fakeRequest]bool{}}
+	s.conn = c
+	s.granted = min(s.granted, w.timeout)
+	s.tracked = s.granted
+	s.touch()
+	if w.behind && s.view != nil {
+		// A follower takes no client that has seen more than it has.
+		c.view = s.view
+		time.AfterFunc(500*time.Millisecond, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			s.catchUp(c)
+		})
+	}
+	s.transit(sessionConnected)
+	missed := s.missed
+	s.missed = nil
+	for _, ev := range missed {
+		s.tell(ev)
+	}
+	var ping func()
+	ping = func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if c.down || c.black || s.gone {
+			return
+		}
+		s.arrived(c)
+		time.AfterFunc(s.granted/3, ping)
+	}
+	time.AfterFunc(s.granted/3, ping)
+}
+
+// detach is what the client's end sees of a connection that breaks.
+func (s *fakeSession) detach(err error) {
+	c := s.conn
+	if c == nil {
+		return
+	}
+	s.conn, c.down = nil, true
+	for r := range c.inFlight {
+		r.got <- fakeAnswer{err: err}
+	}
+	c.inFlight = nil
+	s.transit(sessionSuspended)
+	time.AfterFunc(s.w.reconnect(), func() {
+		s.w.mu.Lock()
+		defer s.w.mu.Unlock()
+		c.moved = true
+		s.attach()
+	})
+}
+
+func (s *fakeSession) kick(connection int) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if s.number == connection && s.conn != nil {
+		s.kicks++
+		s.w.note("%s: kicked", s.name)
+		s.detach(zk.ErrConnectionClosed)
+	}
+}
+
+// lose ends the session on the client's end.
+func (s *fakeSession) lose() {
+	s.transit(sessionLost)
+	s.detach(errSessionLost)
+}
+
+func (s *fakeSession) close(bound time.Duration) {
+	if st, _, _ := s.status(); st == sessionConnected && bound > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), bound)
+		defer cancel()
+		s.do(ctx, &fakeRequest{kind: "close"})
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.lose()
+}
+
+// arrived is told of everything that reaches the follower. It passes touches on
+// with the leader's next ping.
+func (s *fakeSession) arrived(c *fakeConn) {
+	if s.w.direct {
+		s.touch()
+		return
+	}
+	if c.touched {
+		return
+	}
+	c.touched = true
+	half := s.w.tick / 2
+	next := half - s.w.now()%half
+	time.AfterFunc(next, func() {
+		s.w.mu.Lock()
+		defer s.w.mu.Unlock()
+		c.touched = false
+		if !c.follower && !s.gone {
+			s.touch()
+		}
+	})
+}
+
+// touch is what the leader's tracker does: the session expires at
+// roundUp(now + T, tick).
+func (s *fakeSession) touch() {
+	if s.gone {
+		return
+	}
+	before := s.expires
+	s.expires = (s.w.now() + s.tracked + s.w.tick - 1) / s.w.tick * s.w.tick
+	if before == 0 || s.expires < before {
+		s.awaitExpiry()
+	}
+}
+
+func (s *fakeSession) awaitExpiry() {
+	time.AfterFunc(s.expires-s.w.now(), func() {
+		s.w.mu.Lock()
+		defer s.w.mu.Unlock()
+		switch {
+		case s.gone:
+		case s.w.now() < s.expires:
+			s.awaitExpiry()
+		default:
+			s.w.expire(s)
+		}
+	})
+}
+
+// do sends a request and waits for its answer, as zkSession.do does.
+func (s *fakeSession) do(ctx context.Context, r *fakeRequest) fakeAnswer {
+	w := s.w
+	r.got = make(chan fakeAnswer, 1)
+	for {
+		if err := awaitConnected(ctx, s); err != nil {
+			return fakeAnswer{err: err}
+		}
+		w.mu.Lock()
+		if s.conn != nil {
+			break
+		}
+		w.mu.Unlock()
+	}
+	c, number := s.conn, s.number
+	c.inFlight[r] = true
+	r.sentAt = w.now()
+	f := w.faultOf(s, r)
+	s.deliver(&c.in, w.latency()+f.delay, func() { s.served(c, r, f) })
+	w.mu.Unlock()
+
+	slow := time.NewTimer(max(s.timeout()/3, time.Second))
+	defer slow.Stop()
+	select {
+	case a := <-r.got:
+		return a
+	case <-slow.C:
+		s.kick(number)
+		return fakeAnswer{err: errNoAnswer}
+	case <-ctx.Done():
+		return fakeAnswer{err: fmt.Errorf("%w: %w", errNoAnswer, context.Cause(ctx))}
+	}
+}
+
+// deliver calls f after a way of d, and in the order of the calls.
+func (s *fakeSession) deliver(last *time.Time, d time.Duration, f func()) {
+	at := time.Now().Add(d)
+	if !at.After(*last) {
+		at = last.Add(1)
+	}
+	*last = at
+	time.AfterFunc(time.Until(at), func() {
+		s.w.mu.Lock()
+		defer s.w.mu.Unlock()
+		f()
+	})
+}
+
+// served is the request's arrival at the follower.
+func (s *fakeSession) served(c *fakeConn, r *fakeRequest, f fault) {
+	switch {
+	case s.gone || c.moved || c.black:
+		return
+	case c.down && s.w.coin():
+		return // it may have been under way when the client closed, or not
+	case f.loss == lostBefore:
+		s.detach(zk.ErrConnectionClosed)
+		return
+	case f.loss == silentBefore:
+		s.blacken(c)
+		return
+	}
+	s.arrived(c)
+	a := s.w.execute(s, c, r)
+	if f.stale && r.kind == "children" {
+		a.children = nil
+	}
+	switch f.loss {
+	case lostAfter:
+		s.detach(zk.ErrConnectionClosed)
+		return
+	case silentAfter:
+		s.blacken(c)
+		return
+	}
+	s.deliver(&c.out, s.w.latency()+f.answer, func() {
+		if c.down || c.black || !c.inFlight[r] {
+			return
+		}
+		delete(c.inFlight, r)
+		s.w.answered(s, r, a)
+		r.got <- a
+		if r.kind == "close" {
+			s.lose()
+		}
+	})
+}
+
+// blacken makes a connection silent. The client's end notices by itself after
+// two thirds of the session timeout.
+func (s *fakeSession) blacken(c *fakeConn) {
+	if c == nil || c.black {
+		return
+	}
+	c.black = true
+	time.AfterFunc(s.granted*2/3, func() {
+		s.w.mu.Lock()
+		defer s.w.mu.Unlock()
+		if s.conn == c {
+			s.detach(zk.ErrConnectionClosed)
+		}
+	})
+}
+
+// fakeEvent is what a watch gets.
+type fakeEvent struct {
+	watch
+	event zk.EventType
+}
+
+// catchUp lets the follower know what the others know, and fires the watches
+// that were set while it did not.
+func (s *fakeSession) catchUp(c *fakeConn) {
+	if c.view == nil {
+		return
+	}
+	old := &fakeStore{nodes: c.view}
+	c.view = nil
+	for w := range s.armed {
+		was, stood := old.nodes[w.path]
+		is, stands := s.w.store.nodes[w.path]
+		ev := fakeEvent{w, 0}
+		switch {
+		case !stands && stood:
+			ev.event = zk.EventNodeDeleted
+		case w.children && old.stat(w.path).Cversion != s.w.store.stat(w.path).Cversion:
+			ev.event = zk.EventNodeChildrenChanged
+		case !w.children && was.mzxid != is.mzxid:
+			ev.event = zk.EventNodeDataChanged
+		default:
+			continue
+		}
+		delete(s.armed, w)
+		s.tell(ev)
+	}
+}
+
+// notify fires the watches that a change is about.
+func (s *fakeSession) notify(change fakeChange) {
+	if s.conn != nil && s.conn.view != nil {
+		return // its follower does not know yet
+	}
+	events := []fakeEvent{{watch{change.path, false}, change.event}}
+	if change.event != zk.EventNodeDataChanged {
+		events = append(events, fakeEvent{watch{path.Dir(change.path), true}, zk.EventNodeChildrenChanged})
+	}
+	if change.event == zk.EventNodeDeleted {
+		events = append(events, fakeEvent{watch{change.path, true}, zk.EventNodeDeleted})
+	}
+	for _, ev := range events {
+		if s.armed[ev.watch] {
+			delete(s.armed, ev.watch)
+			s.tell(ev)
+		}
+	}
+}
+
+// tell sends an event to the client, now or with the next connection.
+func (s *fakeSession) tell(ev fakeEvent) {
+	c := s.conn
+	if c == nil {
+		s.missed = append(s.missed, ev)
+		return
+	}
+	s.deliver(&c.out, s.w.latency(), func() {
+		if c.down || c.black {
+			s.missed = append(s.missed, ev)
+			return
+		}
+		if ch := s.watches[ev.watch]; ch != nil {
+			delete(s.watches, ev.watch)
+			ch <- ev.event
+		}
+	})
+}
+
+// watched is the channel of a watch: one that stands is not set again.
+func (s *fakeSession) watched(r *fakeRequest, w watch) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if r.ch = s.watches[w]; r.ch != nil {
+		return
+	}
+	r.w, r.ch = &w, make(chan zk.EventType, 1)
+	s.watches[w] = r.ch
+}
+
+func (s *fakeSession) unwatched(w watch, ch chan zk.EventType) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if s.watches[w] == ch {
+		delete(s.watches, w)
+	}
+}
+
+func (s *fakeSession) get(ctx context.Context, path string) ([]byte, *zk.Stat, error) {
+	a := s.do(ctx, &fakeRequest{kind: "get", path: path})
+	return a.data, a.stat, a.err
+}
+
+func (s *fakeSession) getW(ctx context.Context, path string) ([]byte, *zk.Stat, <-chan zk.EventType, error) {
+	r := &fakeRequest{kind: "get", path: path}
+	s.watched(r, watch{path, false})
+	a := s.do(ctx, r)
+	if a.err != nil {
+		s.unwatched(watch{path, false}, r.ch)
+		return nil, nil, nil, a.err
+	}
+	return a.data, a.stat, r.ch, nil
+}
+
+func (s *fakeSession) exists(ctx context.Context, path string) (*zk.Stat, error) {
+	a := s.do(ctx, &fakeRequest{kind: "exists", path: path})
+	return a.stat, a.err
+}
+
+func (s *fakeSession) children(ctx context.Context, path string) ([]string, error) {
+	a := s.do(ctx, &fakeRequest{kind: "children", path: path})
+	return a.children, a.err
+}
+
+func (s *fakeSession) childrenW(ctx context.Context, path string) ([]string, <-chan zk.EventType, error) {
+	r := &fakeRequest{kind: "children", path: path}
+	s.watched(r, watch{path, true})
+	a := s.do(ctx, r)
+	if a.err != nil {
+		s.unwatched(watch{path, true}, r.ch)
+		return nil, nil, a.err
+	}
+	return a.children, r.ch, nil
+}
+
+func (s *fakeSession) create(ctx context.Context, path string, data []byte, mode int32) (string, error) {
+	a := s.do(ctx, &fakeRequest{kind: "create", path: path, ops: []any{create(path, string(data), mode)}})
+	return a.path, a.err
+}
+
+func (s *fakeSession) remove(ctx context.Context, path string) error {
+	return s.do(ctx, &fakeRequest{kind: "remove", path: path, ops: []any{remove(path)}}).err
+}
+
+func (s *fakeSession) sync(ctx context.Context, path string) error {
+	return s.do(ctx, &fakeRequest{kind: "sync", path: path}).err
+}
+
+func (s *fakeSession) multi(ctx context.Context, ops ...any) ([]zk.MultiResponse, error) {
+	a := s.do(ctx, &fakeRequest{kind: "multi", ops: ops})
+	return a.res, a.err
+}
