@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"zkelect/testdata/zktest"
 	"zkelect/zkelect"
+	"zkelect/zkelect/zktest"
 )
 
 // TestReadme runs every block of README.md that is fenced by ```, each on a

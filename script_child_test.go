@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"zkelect/testdata/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // childMain is the command `child` of the scripts: what a zkelect runs. While

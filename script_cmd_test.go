@@ -12,7 +12,7 @@ import (
 	"github.com/go-zookeeper/zk"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"zkelect/testdata/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // scriptCommands are the scripts' own. Jobs write into the files NAME.out and

@@ -14,7 +14,7 @@ import (
 
 	"github.com/go-zookeeper/zk"
 
-	"zkelect/testdata/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // crowd is several zkelects of one election, behind one proxy.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"zkelect/testdata/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 func TestMain(m *testing.M) {

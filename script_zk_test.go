@@ -12,7 +12,7 @@ import (
 	"github.com/go-zookeeper/zk"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"zkelect/testdata/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // scriptZK speaks to the script's server, as one who may do everything, by no proxy. A path is

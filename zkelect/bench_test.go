@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // crowd is an election whose participants take turns.

@@ -145,6 +145,24 @@ func TestGraceThatDoesNotFit(t *testing.T) {
 	})
 }
 
+// One stop is asked for, whatever else ends the term meanwhile.
+func TestStopIsAskedForOnce(t *testing.T) {
+	inWorld(t, func(w *fakeWorld) {
+		a, k := w.lead("a", fakePlan{stopTakes: -1, killTakes: 10 * ms, runs: 64 * time.Second}, func(c *CandidateConfig) { c.StopTimeout = 10 * time.Second })
+		w.wait("b")
+		time.Sleep(time.Minute)
+		w.ask(w.session("resigner"), k.name(), "")
+		time.Sleep(time.Second)
+		a.Stop(0)
+		time.Sleep(time.Second)
+		w.cut("a", false)
+		if out := a.ended(); out.Cause != CauseResigned {
+			t.Errorf("%+v", out)
+		}
+		k.expect(1, 0)
+	})
+}
+
 // Proven losses have no grace.
 func TestProvenLossKillsAtOnce(t *testing.T) {
 	for _, c := range []struct {

@@ -267,3 +267,22 @@ func TestPlaceLostDuringTheOpening(t *testing.T) {
 		}
 	})
 }
+
+// The session ends between the opening and the look at who else has come.
+func TestSessionEndsAfterTheOpening(t *testing.T) {
+	inWorld(t, func(w *fakeWorld) {
+		a, _ := w.lead("a", fakePlan{})
+		b := w.wait("b")
+		w.on("b", func(r *fakeRequest) bool { return r.kind == "children" && r.path == w.place.latch }, fault{loss: swallowed})
+		a.Stop(0)
+		w.until("b has opened", func() bool { return w.live() == b.node() })
+		time.Sleep(time.Second)
+		w.mu.Lock()
+		w.early = true
+		w.expire(w.sessions[1])
+		w.mu.Unlock()
+		if k := b.work(0); k.term.Session != w.sessions[2].sid {
+			t.Errorf("works in session %x", k.term.Session)
+		}
+	})
+}

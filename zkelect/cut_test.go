@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // cut is one participant behind a proxy, whose network is about to fail.

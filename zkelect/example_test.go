@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"zkelect/zkelect"
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // startZooKeeper gives an example a server of its own: its connect string, and

@@ -288,6 +288,8 @@ func (s *fakeSession) served(c *fakeConn, r *fakeRequest, f fault) {
 	case silentAfter:
 		s.blacken(c)
 		return
+	case swallowed:
+		return
 	}
 	s.deliver(&c.out, s.w.latency()+f.answer, func() {
 		if c.down || c.black || !c.inFlight[r] {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
@@ -243,6 +244,11 @@ func (c *fakeCandidate) begin() {
 	c.begun = true
 	go func() {
 		defer close(c.done)
+		defer func() { // a panic here would end the tests of everybody
+			if p := recover(); p != nil {
+				c.w.t.Errorf("%s panics: %v\n%s", c.id, p, debug.Stack())
+			}
+		}()
 		c.out, c.err = c.Run(context.Background(), c.start)
 		c.w.mu.Lock()
 		defer c.w.mu.Unlock()

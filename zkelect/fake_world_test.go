@@ -94,6 +94,7 @@ const (
 	lostAfter             // and after it was executed
 	silentBefore          // no answer, and nothing else on this connection
 	silentAfter
+	swallowed // this one answer alone does not come
 )
 
 type fault struct {

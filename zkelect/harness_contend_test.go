@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // workPlan is how a participant's work behaves. The zero value runs until it is

@@ -10,7 +10,7 @@ import (
 
 	"github.com/go-zookeeper/zk"
 
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // This file and harness_contend_test.go are what the tests with real servers

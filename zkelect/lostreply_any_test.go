@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // Whichever request of a candidate's life is lost, be it a handshake, a read or

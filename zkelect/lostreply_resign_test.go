@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // resignConfig is a request to resign through addrs, straight to the server

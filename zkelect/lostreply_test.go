@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // lossKind is a way in which a client comes not to know what became of its

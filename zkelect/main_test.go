@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // TestMain ends the shared ZooKeeper server, and lets more tests run side by

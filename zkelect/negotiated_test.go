@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // inherit makes heir, which must be down, serve what dying holds: sessions and

@@ -11,7 +11,7 @@ import (
 
 	"github.com/go-zookeeper/zk"
 
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // line is an election with a leader and waiters, in the order of their names.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-zookeeper/zk"
 
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // What go-zookeeper does to sessions, and that none of it comes through. The

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // TestShortFaultsGoUnnoticed: the same session goes on and neither the work nor

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 // The library waits for the first answer 6.7 session timeouts, and for its rest

@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"zkelect/zkelect/internal/zktest"
+	"zkelect/zkelect/zktest"
 )
 
 func TestMain(m *testing.M) { os.Exit(zktest.Main(m)) }

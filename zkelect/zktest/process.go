@@ -18,7 +18,7 @@ import (
 
 const (
 	mainClass = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-	install   = "apt-get install -y --no-install-recommends zookeeper default-jre-headless"
+	install   = "apt-get install -y --no-install-recommends libzookeeper-java libslf4j-java default-jre-headless"
 )
 
 // jars is the class path; zookeeper.jar's manifest names the rest, but for what
