@@ -221,8 +221,8 @@ func (c *Candidate) contend(ctx context.Context) (*term, error) {
 		case err == nil:
 			return t, nil
 		case errors.Is(err, errSessionLost):
-			c.cfg.emit(EventExpired, slog.String("session", sessionHex(c.sess.id())))
 			c.drop()
+			c.cfg.emit(EventExpired)
 		case errors.Is(err, errDoubt):
 			c.drop()
 		case errors.Is(err, errPlaceLost):

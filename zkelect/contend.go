@@ -195,9 +195,9 @@ type turn struct {
 // have come before. Then the queue need not be listed to know it, which takes
 // longer the more wait, and is listed meanwhile.
 func (c *Candidate) succeeds(ctx context.Context, node string) (turn, bool, error) {
-	safe, s := make(chan error, 1), c.sess
+	safe, s := make(chan error, 1), c.prompt()
 	go func() { safe <- c.place.safe(ctx, s) }()
-	rec, version, err := c.place.readRecord(ctx, c.prompt(), c.cfg.Recipe)
+	rec, version, err := c.place.readRecord(ctx, s, c.cfg.Recipe)
 	if errors.Is(err, zk.ErrNoNode) || err == nil && !rec.names(node) {
 		return turn{}, false, nil
 	}

@@ -164,6 +164,10 @@ func (p prompt) get(ctx context.Context, path string) ([]byte, *zk.Stat, error) 
 	return n.data, n.stat, err
 }
 
+func (p prompt) children(ctx context.Context, path string) ([]string, error) {
+	return promptly(ctx, p, func(ctx context.Context) ([]string, error) { return p.session.children(ctx, path) })
+}
+
 func (p prompt) exists(ctx context.Context, path string) (*zk.Stat, error) {
 	return promptly(ctx, p, func(ctx context.Context) (*zk.Stat, error) { return p.session.exists(ctx, path) })
 }
