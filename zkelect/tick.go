@@ -1,0 +1,106 @@
+package zkelect
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"zkelect/zkelect/internal/zkconn"
+)
+
+// tick is what is known of the ensemble's tickTime.
+type tick struct {
+	mu    sync.Mutex
+	known time.Duration // 0 until the servers told
+	done  chan struct{} // closed when the probe has ended; nil until it began
+}
+
+func (t *tick) get() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.known
+}
+
+// budget is the lease's arithmetic with what is known now. Until the tick is,
+// half the session timeout is assumed: no server grants less than two ticks
+// unless it is told to, and then --tick-time is needed.
+func (c *Candidate) budget() budget {
+	b := budget{timeout: c.sess.timeout(), tick: c.cfg.TickTime, grace: c.cfg.StopTimeout}
+	if b.tick == 0 {
+		b.tick = c.tick.get()
+	}
+	if b.tick == 0 {
+		b.tick = b.timeout / 2
+	}
+	return b
+}
+
+// prompt is the session for opening, leading and closing.
+func (c *Candidate) prompt() prompt { return prompt{c.sess, c.budget().unanswered()} }
+
+// learnTick asks the servers for the tick, once. The channel is closed when
+// they have answered or failed to.
+func (c *Candidate) learnTick() <-chan struct{} {
+	c.tick.mu.Lock()
+	defer c.tick.mu.Unlock()
+	if c.tick.done != nil {
+		return c.tick.done
+	}
+	done := make(chan struct{})
+	c.tick.done = done
+	if c.cfg.TickTime > 0 {
+		close(done)
+		return done
+	}
+	s := c.sess
+	go func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		smallest, err := c.probe(ctx, s)
+		c.tick.mu.Lock()
+		defer c.tick.mu.Unlock()
+		if err != nil {
+			c.tick.done = nil // asked again when it is needed again
+			c.cfg.emit(EventRetry, slog.String("what", "asking for the tick"), slog.Any("error", err))
+			return
+		}
+		c.tick.known = smallest / 2
+	}()
+	return done
+}
+
+func probeTick(ctx context.Context, s session) (time.Duration, error) {
+	z, ok := s.(*zkSession)
+	if !ok {
+		return 0, errors.New("no server to ask")
+	}
+	return zkconn.SmallestTimeout(ctx, z.link.Server())
+}
+
+// affordable refuses a session timeout that cannot carry a lease, before the
+// queue is joined.
+func (c *Candidate) affordable(ctx context.Context) error {
+	for try := 1; !c.budget().feasible(); try++ {
+		select {
+		case <-c.learnTick():
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if c.cfg.TickTime > 0 || c.tick.get() > 0 || try == tickTries {
+			return c.budget().check()
+		}
+		select { // the servers did not answer
+		case <-time.After(time.Duration(try) * 100 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// tickTries is how often the tick is asked for where the session timeout does
+// not carry a lease with the one that is assumed.
+const tickTries = 10
