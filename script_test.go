@@ -3,10 +3,12 @@ package main
 import (
 	"flag"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -18,10 +20,19 @@ func TestMain(m *testing.M) {
 	// Scripts mostly wait, for a session's end above all: more of them at a
 	// time than there are CPUs. The command line still has the last word.
 	_ = flag.Set("test.parallel", "8")
-	testscript.Main(zktest.M{Runner: m}, map[string]func(){
+	testscript.Main(hangups{zktest.M{Runner: m}}, map[string]func(){
 		"zkelect": main,
 		"child":   childMain,
 	})
+}
+
+// hangups runs the tests where HUP may be ignored, under nohup, say: what they
+// start is to take it as usual. A signal that is caught is reset by exec.
+type hangups struct{ zktest.M }
+
+func (h hangups) Run() int {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	return h.M.Run()
 }
 
 // TestScript runs testdata/script/*.txtar. Each has a chroot of its own on the
