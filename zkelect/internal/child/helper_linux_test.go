@@ -30,6 +30,9 @@ func tag(t *testing.T) string { return fmt.Sprintf("CHILD_TEST_TAG=%s@%d", t.Nam
 func TestMain(m *testing.M) {
 	switch role := os.Getenv(helperVar); role {
 	case "":
+		// What the tests start is to take HUP as usual, even where we run under
+		// nohup: a signal that is caught is reset by exec.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 		os.Exit(m.Run())
 	case "run":
 		os.Exit(runHelper(os.Args[1:]))
