@@ -6,7 +6,11 @@ import (
 )
 
 // shortSession is a session in which the grace does not fit.
-func shortSession(w *fakeWorld) { w.timeout = 10 * time.Second }
+func shortSession(w *fakeWorld) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timeout = 10 * time.Second
+}
 
 // The stop begins exactly when the lease demands it, and the kill comes exactly
 // a reserve before the deadline, however the connection was lost.

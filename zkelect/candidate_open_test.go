@@ -24,11 +24,11 @@ func TestOpeningUnanswered(t *testing.T) {
 	lossesOf(t, func(w *fakeWorld, l fakeLoss) {
 		rule := w.on("a", w.opening, fault{loss: l})
 		checks := 0
-		w.seen = func(_ *fakeSession, r *fakeRequest, a fakeAnswer) {
+		w.whenExecuted(func(_ *fakeSession, r *fakeRequest, a fakeAnswer) {
 			if r.beats() && a.err == nil {
 				checks++
 			}
-		}
+		})
 		a, k := w.lead("a", fakePlan{})
 		w.mu.Lock()
 		if rule.left != 0 || w.openings != 1 || len(w.sessions) != 1 {
@@ -69,11 +69,11 @@ func TestOpeningAnsweredLate(t *testing.T) {
 				w.timeout = c.timeout
 				w.on("a", w.opening, fault{answer: c.late})
 				checks := 0
-				w.seen = func(_ *fakeSession, r *fakeRequest, a fakeAnswer) {
+				w.whenExecuted(func(_ *fakeSession, r *fakeRequest, a fakeAnswer) {
 					if r.beats() {
 						checks++
 					}
-				}
+				})
 				_, k := w.lead("a", fakePlan{})
 				w.mu.Lock()
 				defer w.mu.Unlock()
@@ -103,6 +103,15 @@ func TestJoinUnanswered(t *testing.T) {
 	for _, stale := range []bool{false, true} {
 		lossesOf(t, func(w *fakeWorld, l fakeLoss) {
 			w.lead("b", fakePlan{})
+			w.mu.Lock()
+			w.behind = true
+			w.mu.Unlock()
+			made := 0
+			w.whenExecuted(func(_ *fakeSession, r *fakeRequest, a fakeAnswer) {
+				if r.joins() && a.err == nil {
+					made++
+				}
+			})
 			w.on("a", (*fakeRequest).joins, fault{loss: l})
 			if stale {
 				// A server that is behind in spite of everything: then there are
@@ -119,6 +128,9 @@ func TestJoinUnanswered(t *testing.T) {
 			time.Sleep(time.Minute)
 			own := 0
 			w.mu.Lock()
+			if executed := l == lostAfter || l == silentAfter; made > 1 && !(stale && executed) {
+				t.Errorf("%d nodes were made", made)
+			}
 			for _, n := range w.store.nodes {
 				if string(n.data) == "a" {
 					own++

@@ -58,15 +58,17 @@ func TestQueueOfCandidates(t *testing.T) {
 func TestWaiterLeaves(t *testing.T) {
 	inWorld(t, func(w *fakeWorld) {
 		a, _ := w.lead("a", fakePlan{})
-		b, c := w.wait("b"), w.wait("c")
-		b.Stop(0)
-		b.ended()
+		b, c, d := w.wait("b"), w.wait("c"), w.wait("d")
+		c.Stop(0)
+		c.ended()
 		time.Sleep(time.Minute)
-		if c.ran() != 0 {
-			t.Fatal("two lead")
+		if n, _ := d.event(EventBlocked); b.ran()+d.ran()+n != 0 {
+			t.Fatal("two lead, or wish to")
 		}
 		a.Stop(0)
-		within(t, "takeover", c.work(0).startedAt, w.works[0].dead(), 30*ms)
+		within(t, "takeover", b.work(0).startedAt, w.works[0].dead(), 30*ms)
+		b.Stop(0)
+		d.work(0)
 	})
 }
 

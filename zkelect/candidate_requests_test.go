@@ -43,11 +43,11 @@ func TestMarkUnanswered(t *testing.T) {
 		w.wait("b")
 		rule := w.on("a", (*fakeRequest).marks, fault{loss: l})
 		marks := 0
-		w.seen = func(_ *fakeSession, r *fakeRequest, a fakeAnswer) {
+		w.whenExecuted(func(_ *fakeSession, r *fakeRequest, a fakeAnswer) {
 			if r.marks() && a.err == nil {
 				marks++
 			}
-		}
+		})
 		w.ask(w.session("resigner"), k.name(), "")
 		if out := a.ended(); out.Cause != CauseResigned {
 			t.Errorf("%+v", out)
@@ -80,11 +80,11 @@ func TestRequestWithdrawn(t *testing.T) {
 						withdrawn = withdraw(w)
 					}
 				})
-				w.seen = func(_ *fakeSession, r *fakeRequest, a fakeAnswer) {
+				w.whenExecuted(func(_ *fakeSession, r *fakeRequest, a fakeAnswer) {
 					if r.marks() && a.err == nil {
 						time.AfterFunc(0, func() { w.mu.Lock(); defer w.mu.Unlock(); withdrawn = withdraw(w) })
 					}
-				}
+				})
 				w.ask(w.session("resigner"), k.name(), "")
 				time.Sleep(time.Minute)
 				w.mu.Lock()
