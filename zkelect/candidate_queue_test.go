@@ -72,6 +72,25 @@ func TestWaiterLeaves(t *testing.T) {
 	})
 }
 
+// A waiter that is asked to leave while it reconnects does leave: else whoever
+// is behind waits for the end of its session.
+func TestWaiterLeavesWhileReconnecting(t *testing.T) {
+	inWorld(t, func(w *fakeWorld) {
+		w.lead("a", fakePlan{})
+		w.mu.Lock()
+		w.reconnect = func() time.Duration { return 300 * ms }
+		w.mu.Unlock()
+		b := w.wait("b")
+		w.current("b").kick(1)
+		at := w.now()
+		b.Stop(0)
+		b.ended()
+		if took := w.now() - at; b.node() != "" || took > 1500*ms {
+			t.Errorf("left after %v, node %q", took, b.node())
+		}
+	})
+}
+
 // A candidate whose node is deleted, or whose session is over, queues again.
 func TestWaiterJoinsAgain(t *testing.T) {
 	for name, lose := range map[string]func(w *fakeWorld, c *fakeCandidate){
