@@ -311,12 +311,25 @@ func (c *Candidate) drop() {
 	}
 }
 
-// leave ends the session: with it goes whatever is left of us in ZooKeeper.
+// leave ends the session, politely where it can: with it goes whatever is left of us in ZooKeeper.
 func (c *Candidate) leave() {
-	if c.sess != nil {
-		c.sess.close(time.Second)
-		c.sess = nil
+	if c.sess == nil {
+		return
 	}
+	// A connection that is just being made again is worth a moment: without it
+	// our nodes hold up everybody behind until the session expires.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	go func() {
+		select {
+		case <-c.kill:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	_ = awaitConnected(ctx, c.sess)
+	cancel()
+	c.sess.close(time.Second)
+	c.sess = nil
 }
 
 // whoLeads is the id of the first in the queue, "" where it is not known.
