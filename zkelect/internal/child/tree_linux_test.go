@@ -181,7 +181,8 @@ func TestRespawner(t *testing.T) {
 // and waiting for it costs next to nothing.
 func TestUnkillable(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root: attaches to a process as a debugger")
+		leftOut(t, "attaches to a process as a debugger")
+		return
 	}
 	p, out := sh(t, daemon+`daemon "echo ready; exec sleep 600"; wait; sleep 600`)
 	pid := atoi(t, expect(t, out, "\n"))
@@ -253,7 +254,8 @@ func TestLatency(t *testing.T) {
 // With no process left to be had, Go can make no thread, and a tree must still die.
 func TestOutOfProcesses(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root: uses up another user's processes")
+		leftOut(t, "uses up another user's processes")
+		return
 	}
 	need(t, "bash", "bash")
 	dir, err := os.MkdirTemp("", "child")
