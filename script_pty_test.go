@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -39,11 +40,26 @@ func scriptPTY(ts *testscript.TestScript, neg bool, args []string) {
 	go s.read()
 	go func() { _ = cmd.Wait(); close(ended) }()
 	defer func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		_ = cmd.Process.Kill()
-		<-ended
+		// Whoever still has the terminal open keeps the read from ending, and
+		// after a failure that may be any of the session, in any group.
+		for deadline := time.Now().Add(bound); ; {
+			killSession(cmd.Process.Pid)
+			select {
+			case <-ended:
+				select {
+				case <-s.closed:
+				case <-time.After(20 * time.Millisecond):
+					if time.Now().Before(deadline) {
+						continue
+					}
+					ts.Logf("the terminal is still held by another session")
+				}
+			case <-time.After(20 * time.Millisecond):
+				continue
+			}
+			break
+		}
 		terminal.Close()
-		<-s.closed
 		_, _ = ts.Stdout().Write([]byte(s.text()))
 	}()
 	for n, line := range lines {
@@ -70,6 +86,23 @@ func scriptPTY(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		if err != nil {
 			ts.Fatalf("%s:%d: %s: %v; on the terminal:\n%s", args[0], n+1, line, err, s.text())
+		}
+	}
+}
+
+// killSession kills every process of the session that leader began.
+func killSession(leader int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range stats {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		// PID (NAME) STATE PPID PGRP SESSION …, with anything in NAME.
+		after := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		if session, _ := strconv.Atoi(after[3]); session == leader {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
 }
