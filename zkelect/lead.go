@@ -21,7 +21,7 @@ type leading struct {
 	out  Outcome
 
 	starting bool // the work, beside the loop
-	starts   chan started
+	starts   chan startedWork
 
 	connection int
 	connected  bool
@@ -43,8 +43,8 @@ type beat struct {
 	gone               string // the node that a server says is gone
 }
 
-// started is a work, or why there is none.
-type started struct {
+// startedWork is a work, or why there is none.
+type startedWork struct {
 	work Work
 	err  error
 }
@@ -57,7 +57,7 @@ const never = time.Duration(1<<63 - 1)
 func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	l := &leading{c: c, t: t, ctx: ctx, beats: make(chan beat, 1), starts: make(chan started, 1), connected: true, connection: t.connection}
+	l := &leading{c: c, t: t, ctx: ctx, beats: make(chan beat, 1), starts: make(chan startedWork, 1), connected: true, connection: t.connection}
 	c.cfg.emit(EventLeading, slog.String("node", t.Node), slog.Int64("token", t.Token), slog.String("session", sessionHex(t.Session)))
 	tickKnown := c.learnTick()
 	own := l.watchOwn()
@@ -211,7 +211,7 @@ func (l *leading) advance(now time.Duration, start func(Term) (Work, error)) {
 		l.starting = true
 		go func() {
 			work, err := start(l.t.Term)
-			l.starts <- started{work, err}
+			l.starts <- startedWork{work, err}
 		}()
 	} else if l.connected && !l.beating && !l.proved {
 		l.beat() // the opening took too long to be the proof
@@ -219,7 +219,7 @@ func (l *leading) advance(now time.Duration, start func(Term) (Work, error)) {
 }
 
 // workStarted takes the work, or tells why there is none.
-func (l *leading) workStarted(s started) error {
+func (l *leading) workStarted(s startedWork) error {
 	l.starting = false
 	switch {
 	case errors.Is(s.err, errWorkLost):
