@@ -53,8 +53,24 @@ func (w *warden) isolate(level Isolation) error {
 		if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 			return fmt.Errorf("mount /proc: %w", err)
 		}
+		powerless()
 	}
 	return nil
+}
+
+// powerless keeps from the command what an ordinary user's init may do in its
+// namespaces: the thread that forks gives all of it up.
+func powerless() {
+	if os.Geteuid() == 0 {
+		return
+	}
+	done := make(chan struct{})
+	forker() <- func() {
+		none := [2]unix.CapUserData{}
+		_ = unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0])
+		close(done)
+	}
+	<-done
 }
 
 func noNamespace(err error) error {
