@@ -28,11 +28,11 @@ const maxWill = 64 << 10
 
 const (
 	// survivorSession is the longest session that a survivor asks for. Nothing
-	// hangs on it; but a server that is silent is given up the sooner the shorter
-	// it is: see handshakeTimeout.
+	// hangs on it, but the shorter it is the sooner is a server given up that is
+	// silent: see handshakeTimeout and budget.unanswered.
 	survivorSession = 6 * time.Second
 	// willBound is how long a survivor waits for its will.
-	willBound = 5 * time.Second
+	willBound = 2 * time.Second
 )
 
 // will is what a survivor has to know. Its encoding holds the credentials.
@@ -78,7 +78,9 @@ func survive() {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2,
 		syscall.SIGPIPE, syscall.SIGALRM, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
 	letGo()
-	w, err := readWill(os.NewFile(survivorFD, "will"))
+	f := os.NewFile(survivorFD, "will")
+	w, err := readWill(f)
+	_ = f.Close()
 	if err != nil {
 		return
 	}
@@ -100,14 +102,10 @@ func letGo() {
 	}
 }
 
-func readWill(f *os.File) (will, error) {
+func readWill(r io.Reader) (will, error) {
 	var w will
-	if f == nil {
-		return w, os.ErrInvalid
-	}
-	defer f.Close()
 	// One JSON value: no need to wait for the end of a pipe.
-	err := json.NewDecoder(io.LimitReader(f, maxWill)).Decode(&w)
+	err := json.NewDecoder(io.LimitReader(r, maxWill)).Decode(&w)
 	if err == nil && (w.Timeout <= 0 || w.Node == "") {
 		err = os.ErrInvalid
 	}
@@ -148,7 +146,7 @@ func execute(ctx context.Context, w will) error {
 // close is execute in one session. The tree of the term is dead, and its elector
 // sends nothing more; but an opening that it has sent may still be under way.
 func (w will) close(ctx context.Context, sess session, recipe Recipe) error {
-	p, s := placeOf(w.Path), prompt{sess, budget{timeout: w.Timeout}.unanswered()}
+	p, s := placeOf(w.Path), prompt{sess, budget{timeout: sess.timeout()}.unanswered()}
 	unqueued := false
 	unqueue := func(ctx context.Context) (again bool, err error) {
 		if unqueued {
