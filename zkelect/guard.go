@@ -61,6 +61,9 @@ func (r *runner) armed(ctx context.Context, name string) error {
 	if err := g.Await(ctx.Done()); err != nil {
 		return fmt.Errorf("%w %s: %w", ErrStart, r.program, err)
 	}
+	if name != "" {
+		g.Will(survivorName, r.c.will(name))
+	}
 	return nil
 }
 
