@@ -26,6 +26,9 @@ const (
 // matrixUps is how many processes of a kind say that they are up.
 var matrixUps = map[string]int{"plain": 1, "deaf": 1, "daemons": 4, "thousand": 11, "respawner": 5}
 
+// matrixDaemons is how many daemons there are of a kind.
+var matrixDaemons = map[string]int{"daemons": 3, "thousand": 1000}
+
 // TestMatrix kills and stops zkelect's own processes in every way, and looks at what
 // becomes of the command's. make test runs one cell of each row, make matrix all of
 // them, which writes the table into $ZKELECT_MATRIX.
@@ -95,7 +98,8 @@ type matrixRun struct {
 	job   *job
 	root  string // of the cell on the server
 
-	elector, guard, init int // the latter only in a PID namespace
+	elector, guard, init int    // the latter only in a PID namespace
+	main                 string // what the main process has said
 	lease                time.Duration
 
 	fault  int64 // when it was
@@ -139,7 +143,7 @@ func (m *matrixRun) run() string {
 			if !treeDead && m.cell.want != "live" {
 				t.Errorf("the tree lived when %s was deleted", name)
 			}
-		case <-time.After(time.Until(time.Now().Add(2*matrixSession + bound/2))):
+		case <-time.After(bound):
 			t.Errorf("%s is never deleted", name)
 		}
 	}
@@ -180,7 +184,7 @@ func (m *matrixRun) start() {
 		t.Fatal(err)
 	}
 	// The main process is up before the others are let loose.
-	if _, err := m.pipe.await(1, m.job.done); err != nil {
+	if m.main, err = m.pipe.await(1, m.job.done); err != nil {
 		m.fatal("%v", err)
 	}
 	procs := matrixMarked(m.dir)
@@ -330,8 +334,11 @@ func (m *matrixRun) judge(survivors []matrixProc) string {
 	case m.cell.want == "live" && m.deadAt != 0:
 		t.Errorf("all dead after %v: known were survivors", took)
 	case m.cell.want == "live":
+		if n := len(survivors); n != matrixDaemons[m.cell.kind] && m.cell.kind != "respawner" {
+			t.Errorf("%d live: %s", n, matrixSum(survivors))
+		}
 		for _, p := range survivors {
-			if p.comm == "sleep" && p.ppid == m.guard {
+			if fmt.Sprintf("up main %d", p.pid) == m.main {
 				t.Errorf("the main process outlived its guard: %+v", p)
 			}
 		}

@@ -106,8 +106,8 @@ func (w *warden) startInside(c Command) (*Process, error) {
 	return p, nil
 }
 
-// setName sets what ps and killall know this process by, 15 characters.
-func setName(s string) {
+// SetName sets what ps and killall know this process by: 15 characters of it.
+func SetName(s string) {
 	b := append([]byte(s), 0)
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&b[0])), 0, 0, 0)
 }
