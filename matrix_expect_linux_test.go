@@ -72,8 +72,8 @@ kill both    respawner root pidns
 kill all     daemons   root none
 stop elector respawner user cgroup
 stop guard   deaf      root pidns
-stop both    daemons   user pidns
-stop all     plain     user none
+stop both    plain     user none
+stop all     daemons   user pidns
 `
 
 // matrixCell is one experiment.
