@@ -147,9 +147,12 @@ func (w *warden) over() bool {
 }
 
 func (w *warden) tell(kind byte, fields ...string) {
-	if !w.alone {
-		_, _ = w.socket.Write(message{kind, fields}.encode())
+	if w.alone {
+		return
 	}
+	// An owner that stands still reads nothing, and may do so for hours.
+	_ = w.socket.SetWriteDeadline(time.Now().Add(hearing))
+	_, _ = w.socket.Write(message{kind, fields}.encode())
 }
 
 func (w *warden) take(m message) {
@@ -173,7 +176,7 @@ func (w *warden) take(m message) {
 		w.beginStop(bootTime())
 	case sayKill:
 		w.beginKill()
-		w.tell(tellHeard)
+		w.tell(tellHeard, string(sayKill))
 	case saySignal:
 		if w.tree != nil {
 			w.tree.Signal(syscall.Signal(m.number(0)))
@@ -191,6 +194,7 @@ func (w *warden) take(m message) {
 		if w.tree != nil && w.stopping == 0 {
 			w.timer.set(w.end)
 		}
+		w.tell(tellHeard, string(sayLease))
 	case sayWill:
 		w.will = m
 	case sayClose:
@@ -306,7 +310,7 @@ func (w *warden) advance(now time.Duration) {
 		w.tell(tellLapsed)
 		w.beginStop(now)
 	}
-	if at := w.killAt(); at > 0 && now >= at {
+	if at := w.killAt(); at > 0 && now >= at && !w.killing {
 		w.tell(tellLapsed)
 		w.beginKill()
 	}
