@@ -170,8 +170,9 @@ func (w *warden) take(m message) {
 		forker() // its threads are made before anything is short
 		w.tell(tellReady)
 	case sayStart:
-		go w.start(m)
+		w.timer.set(w.end) // before there is anything to outlive it
 		w.exited = make(chan struct{}) // until it has started
+		go w.start(m)
 	case sayStop:
 		w.beginStop(bootTime())
 	case sayKill:
@@ -191,7 +192,7 @@ func (w *warden) take(m message) {
 		}
 	case sayLease:
 		w.stop, w.kill, w.end = m.duration(0), m.duration(1), m.duration(2)
-		if w.tree != nil && w.stopping == 0 {
+		if w.busy() && w.stopping == 0 {
 			w.timer.set(w.end)
 		}
 		w.tell(tellHeard, string(sayLease))
@@ -238,12 +239,12 @@ func (w *warden) started(b begun) {
 	w.exited = nil
 	if b.err != nil {
 		w.stopping, w.killing = 0, false
+		w.timer.set(0)
 		w.tell(tellFailed, number(int(errnoOf(b.err))), b.err.Error())
 		return
 	}
 	w.tree, w.exited = b.tree, b.tree.Exited()
 	w.tell(tellStarted, number(w.tree.Pid()))
-	w.timer.set(w.end)
 	// What was asked for meanwhile.
 	switch {
 	case w.killing:
