@@ -17,8 +17,13 @@ type leading struct {
 	c    *Candidate
 	t    *term
 	ctx  context.Context // ends with the term
-	work Work            // nil until it is started
+	work Work            // nil until it is started; the fence's, while that runs
 	out  Outcome
+	err  error // beside the outcome
+
+	fence        // of the terms before
+	suspend      // what becomes of the work meanwhile
+	told    bool // that the work waits for the terms before
 
 	connection int
 	connected  bool
@@ -28,6 +33,7 @@ type leading struct {
 	beatAt     time.Duration
 
 	stopping bool
+	asked    bool // the work was asked to stop
 	killed   bool
 	graceEnd time.Duration // of the stop, as the lease stood when it began
 	exited   bool
@@ -48,7 +54,8 @@ const never = time.Duration(1<<63 - 1)
 func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	l := &leading{c: c, t: t, ctx: ctx, beats: make(chan beat, 1), connected: true, connection: t.connection}
+	l := &leading{c: c, t: t, ctx: ctx, beats: make(chan beat, 1), connected: true, connection: t.connection,
+		fence: fence{recorded: make(chan fenceRecord, 1)}}
 	c.cfg.emit(EventLeading, slog.String("node", t.Node), slog.Int64("token", t.Token), slog.String("session", sessionHex(t.Session)))
 	tickKnown := c.learnTick()
 	own := l.watchOwn()
@@ -70,12 +77,14 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 			return l.out, err
 		}
 		if l.over() {
-			return l.out, nil
+			return l.out, l.err
 		}
 		timer.Reset(l.next() - now)
 		select {
 		case b := <-l.beats:
 			l.beaten(b)
+		case r := <-l.recorded:
+			l.fenced(r)
 		case gone := <-own:
 			l.lost(gone)
 		case b := <-resigned:
@@ -128,6 +137,10 @@ func (l *leading) over() bool {
 	if !l.exited {
 		l.workExited()
 	}
+	if l.fencing != nil && !l.stopping {
+		l.recordFence()
+		return false
+	}
 	return true
 }
 
@@ -145,7 +158,7 @@ func (l *leading) next() time.Duration {
 		stopAt, _ := lease.stopAt()
 		at = min(at, stopAt)
 	}
-	if at == never {
+	if at = min(at, l.due()); at == never {
 		return l.c.now() + l.t.lease.heartbeat()
 	}
 	// Go's timers stand still while the host is suspended: look again in time.
@@ -168,21 +181,56 @@ func (l *leading) advance(now time.Duration, start func(Term) (Work, error)) err
 	if l.stopping && !l.killed && l.work != nil && now >= l.killAt() {
 		l.kill("the grace is over")
 	}
-	if l.work == nil && !l.stopping && lease.startable(now, l.proved) {
-		select {
-		case <-l.c.stop: // asked to stop meanwhile: nothing is started any more
-			return nil
-		default:
-		}
-		work, err := start(l.t.Term)
-		if err != nil {
-			l.out.Cause = CauseError
-			return err
-		}
-		l.work, l.out.Ran = work, true
-	} else if l.work == nil && !l.stopping && l.connected && !l.beating && !l.proved {
-		l.beat() // the opening took too long to be the proof
+	l.tidyFence(now)
+	if l.work == nil && !l.stopping {
+		return l.begins(now, start)
 	}
+	return nil
+}
+
+// due is when something other than a check or the stop is, never where nothing
+// is.
+func (l *leading) due() time.Duration {
+	switch now := l.c.now(); {
+	case l.tidyAt > 0:
+		return l.tidyAt
+	case l.work == nil && !l.stopping && l.takeover(now) > 0:
+		return now + min(l.takeover(now), l.t.lease.heartbeat())
+	}
+	return never
+}
+
+// begins starts what is due of the term's work: a fence for each term before
+// that did not end cleanly, then, after their leases, the work itself.
+func (l *leading) begins(now time.Duration, start func(Term) (Work, error)) error {
+	if l.recording || l.unsure() {
+		return nil
+	}
+	previous := l.unfenced()
+	if left := l.takeover(now); previous == nil && left > 0 {
+		l.tellTakeover(left)
+		return nil
+	}
+	if !l.t.lease.startable(now, l.proved) {
+		if l.connected && !l.beating && !l.proved {
+			l.beat() // the opening took too long to be the proof
+		}
+		return nil
+	}
+	select {
+	case <-l.c.stop: // asked to stop meanwhile: nothing is started any more
+		return nil
+	default:
+	}
+	if previous != nil {
+		return l.startFence(*previous)
+	}
+	work, err := start(l.t.Term)
+	if err != nil {
+		l.out.Cause = CauseError
+		return err
+	}
+	l.work, l.out.Ran, l.exited, l.asked = work, true, false, false
 	return nil
 }
 
@@ -207,6 +255,7 @@ func (l *leading) beaten(b beat) {
 	switch {
 	case b.err == nil:
 		l.proved = true
+		l.assure(b.sentAt)
 		l.t.lease.shrink(l.c.sess.timeout())
 		l.t.lease.renew(b.sentAt, b.answeredAt)
 	case b.gone != "":
@@ -232,8 +281,10 @@ func (l *leading) followSession() {
 		l.connected = false
 		at, _ := l.t.lease.stopAt()
 		l.c.cfg.emit(EventSuspended, slog.Duration("stop_in", at-l.c.now()))
+		l.suspended()
 	case st == sessionConnected && connection != l.connection:
 		l.connection, l.connected = connection, true
+		l.reconnected()
 		l.t.lease.shrink(l.c.sess.timeout())
 		l.t.lease.reconnected()
 		l.c.cfg.emit(EventReconnected, slog.String("session", sessionHex(l.c.sess.id())))
@@ -305,8 +356,18 @@ func (l *leading) stop(cause Cause) {
 	l.begin(cause)
 	if l.work != nil {
 		l.c.cfg.emit(EventStopping, slog.String("cause", string(cause)), slog.Duration("grace", l.killAt()-l.c.now()))
+		l.ask()
+	}
+}
+
+// ask has the work end, once. What is frozen must run for that: the signal
+// comes first, so that it is the first thing that the work sees.
+func (l *leading) ask() {
+	if !l.asked {
+		l.asked = true
 		l.work.Stop()
 	}
+	l.thaw()
 }
 
 // killAt is when the grace of the stop is over: never later than the lease
@@ -334,6 +395,10 @@ func (l *leading) kill(reason string) {
 // asked to end too.
 func (l *leading) workExited() {
 	l.exited = true
+	if l.fencing != nil {
+		l.fenceExited()
+		return
+	}
 	l.out.Code, l.out.Signal = l.work.Status()
 	cause := CauseExited
 	if l.out.Signal != 0 {
@@ -343,10 +408,15 @@ func (l *leading) workExited() {
 		return
 	}
 	l.begin(cause)
+	l.askRest()
+}
+
+// askRest asks what is left of a work to end too.
+func (l *leading) askRest() {
 	select {
 	case <-l.work.Done():
 	default:
-		l.work.Stop()
+		l.ask()
 	}
 }
 

@@ -22,6 +22,8 @@ func self() (host string, pid int) { return hostname(), os.Getpid() }
 // release closes a term whose tree is dead. Where that cannot be established
 // the session is given up, and with it whatever is left of the term.
 func (c *Candidate) release(t *term, out Outcome) {
+	end := c.endOf(t, out)
+	c.unsaid[t.name] = end
 	if st, _, _ := c.sess.status(); st == sessionLost {
 		c.cfg.emit(EventUnreleased, slog.Any("error", errSessionLost))
 		c.drop()
@@ -36,25 +38,36 @@ func (c *Candidate) release(t *term, out Outcome) {
 		case <-ctx.Done():
 		}
 	}()
-	if err := c.closeTerm(ctx, t, endOf(t, out)); err != nil {
+	if err := c.closeTerm(ctx, t, end); err != nil {
 		c.cfg.emit(EventUnreleased, slog.Any("error", err))
 		c.drop()
 		return
 	}
+	delete(c.unsaid, t.name)
 	c.cfg.emit(EventReleased, slog.String("node", t.Node))
 }
 
-func endOf(t *term, out Outcome) endRecord {
-	end := endRecord{ID: t.ID, Cause: out.Cause, Since: &t.Since}
+// ending is how a term ended, and how long it lasted since it saw itself first:
+// that clears what it carried. 0 where no work ran.
+type ending struct {
+	endRecord
+	waited time.Duration
+}
+
+func (c *Candidate) endOf(t *term, out Outcome) ending {
+	end := ending{endRecord: endRecord{ID: t.ID, Cause: out.Cause, Since: &t.Since}}
 	if out.Ran && out.Signal == 0 {
 		end.ExitCode = &out.Code
+	}
+	if out.Ran {
+		end.waited = c.now() - t.first
 	}
 	return end
 }
 
 // closeTerm is the closing. Its success means that neither the queue node nor
 // live of this term is left. An answer that is lost is resolved by reading.
-func (c *Candidate) closeTerm(ctx context.Context, t *term, end endRecord) error {
+func (c *Candidate) closeTerm(ctx context.Context, t *term, end ending) error {
 	p, s := c.place, prompt{c.sess, t.unanswered}
 	rec, version := t.rec, t.version // mostly nobody has written since
 	for {
@@ -75,7 +88,7 @@ func (c *Candidate) closeTerm(ctx context.Context, t *term, end endRecord) error
 		if rec.Term.Clean {
 			return nil // the lost answer was a yes
 		}
-		next := rec.close(end, c.now()-t.first)
+		next := rec.close(end.endRecord, end.waited)
 		res, err := s.multi(ctx, p.closing(t.name, next, version)...)
 		op := failedOp(res)
 		if op == opQueue && errors.Is(err, zk.ErrNoNode) {

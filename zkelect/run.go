@@ -18,6 +18,10 @@ type RunConfig struct {
 	CandidateConfig
 	// Command is the program and its arguments.
 	Command []string
+	// FenceCommand, if not "", is run by sh -c as CandidateConfig.Fence, with
+	// the term before in ZKELECT_PREVIOUS_ID, _HOST, _PID, _NODE, _TOKEN and
+	// _SINCE, empty where not known.
+	FenceCommand string
 	// StopSignal is the first signal of a stop. 0 is SIGTERM.
 	StopSignal syscall.Signal
 	// Signals, if not nil, are those that this process got: TERM and INT end
@@ -30,11 +34,15 @@ type RunConfig struct {
 
 // withheld are variables that the child must not get: the credentials, and
 // systemd's, which would let it speak for us.
-var withheld = []string{"ZKELECT_AUTH", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
+var withheld = []string{"ZKELECT_AUTH", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
+	// and what a fence command that runs us was told of another term.
+	"ZKELECT_PREVIOUS_ID", "ZKELECT_PREVIOUS_HOST", "ZKELECT_PREVIOUS_PID",
+	"ZKELECT_PREVIOUS_NODE", "ZKELECT_PREVIOUS_TOKEN", "ZKELECT_PREVIOUS_SINCE"}
 
 // Run contends, runs Command as leader, stops it when leadership ends,
 // releases, and returns how it ended. The command is looked up before
-// contending. The error is nil unless Cause is CauseError or CauseNotLeader.
+// contending. The error is nil unless Cause is CauseError, CauseNotLeader or
+// CauseFenceFailed.
 //
 // Run makes this process the reaper of the command's orphaned descendants
 // (PR_SET_CHILD_SUBREAPER), so that none of them escapes its death.
@@ -52,6 +60,12 @@ func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
 		return failed, err
 	}
 	r := &runner{cfg: cfg, c: c, program: program, started: make(chan *child.Process)}
+	if cfg.FenceCommand != "" {
+		if r.shell, err = child.Look("sh"); err != nil {
+			return failed, fmt.Errorf("the fence command needs a shell: %v", err)
+		}
+		c.cfg.Fence = r.fence
+	}
 	done := make(chan struct{})
 	go r.passSignals(done)
 	defer close(done)
@@ -66,6 +80,7 @@ type runner struct {
 	cfg     RunConfig
 	c       *Candidate
 	program string
+	shell   string // for FenceCommand
 	started chan *child.Process
 }
 
