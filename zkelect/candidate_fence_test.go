@@ -30,6 +30,7 @@ func TestFenceBeforeTheWork(t *testing.T) {
 	inWorld(t, func(w *fakeWorld) {
 		k := w.died("a")
 		b := w.fencer("b", fenceRuns)
+		b.plan = func(int) fakePlan { return fakePlan{runs: 10 * time.Second, code: 4} }
 		b.begin()
 		at := b.opened()
 		f := b.fence(0)
@@ -48,10 +49,10 @@ func TestFenceBeforeTheWork(t *testing.T) {
 			t.Errorf("record: %s, %d fences", r.encode(), len(b.fenced()))
 		}
 		f.expect(0, 0)
-		b.Stop(0)
-		if out := b.ended(); out.Cause != CauseStopped || !out.Ran || b.err != nil {
+		if out := b.ended(); out.Cause != CauseExited || !out.Ran || out.Code != 4 || b.err != nil {
 			t.Errorf("%+v, %v", out, b.err)
 		}
+		within(t, "end", next.endedAt, next.startedAt+10*time.Second, 10*ms)
 		w.released(next)
 	})
 }
@@ -290,10 +291,7 @@ func TestFenceLeftover(t *testing.T) {
 // What was fenced needs no waiting for. The fence does not wait either.
 func TestFenceAndTakeoverDelay(t *testing.T) {
 	inWorld(t, func(w *fakeWorld) {
-		z := w.candidate("z", auto) // no record is missing any more
-		z.plan = func(int) fakePlan { return fakePlan{runs: time.Second} }
-		z.begin()
-		z.ended()
+		w.known()
 		w.died("a")
 		b := w.fencer("b", fenceRuns, auto)
 		b.begin()

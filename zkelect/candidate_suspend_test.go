@@ -133,6 +133,17 @@ func TestSuspendFreezeWithoutQuorum(t *testing.T) {
 	})
 }
 
+// Nor does the answer to a check that was sent before.
+func TestSuspendAnswerFromBefore(t *testing.T) {
+	l := &leading{connected: true, suspend: suspend{doubt: true, backAt: 5}}
+	if l.assure(4); !l.doubt {
+		t.Error("assured by an older check")
+	}
+	if l.assure(5); l.doubt {
+		t.Error("not assured")
+	}
+}
+
 // The lease ends while the work is frozen: it is asked to stop and thawed, so
 // that it can, and is dead before the session can expire.
 func TestSuspendFreezeUntilLost(t *testing.T) {
