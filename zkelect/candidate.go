@@ -89,6 +89,9 @@ type Candidate struct {
 	warned    bool // that the grace does not fit
 	tick      tick
 	hostPID   bool // the id is the default one
+	// unsaid is how terms of ours ended whose closing could not be said, by their
+	// queue node: the next opening says it.
+	unsaid map[string]conclusion
 	// blockedBy is the leader before, while its tree keeps us from leading.
 	blockedBy string
 }
@@ -129,6 +132,7 @@ func NewCandidate(cfg CandidateConfig) (*Candidate, error) {
 		probe:   probeTick,
 		stop:    make(chan struct{}),
 		kill:    make(chan struct{}),
+		unsaid:  map[string]conclusion{},
 		hostPID: hostPID,
 	}, nil
 }
@@ -147,8 +151,8 @@ func (c *Candidate) Kill() {
 
 // Run contends until the configuration says that it is over. It returns when
 // nothing of any work is alive and the session is closed. The end of ctx is as
-// a call of Stop. The error is nil unless Cause is CauseError or
-// CauseNotLeader.
+// a call of Stop. The error is nil unless Cause is CauseError,
+// CauseNotLeader or CauseFenceFailed.
 func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Outcome, error) {
 	defer context.AfterFunc(ctx, func() { c.Stop(0) })()
 	// Not a child of ctx: what must be said to the servers after the end of

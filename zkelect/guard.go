@@ -2,6 +2,7 @@ package zkelect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,6 +37,41 @@ func (r *runner) theGuard() (*child.Guard, error) {
 	}
 	r.guard = g
 	return g, nil
+}
+
+// startUnderGuard starts a command of the term.
+func (r *runner) startUnderGuard(name string, c child.Command) (*child.Process, error) {
+	g, err := r.theGuard()
+	if err != nil {
+		return nil, err
+	}
+	begun := make(chan struct{})
+	defer close(begun)
+	go func() {
+		select {
+		case <-r.c.kill: // an exec from a dead file server may never end
+			g.Kill()
+		case <-begun:
+		}
+	}()
+	p, err := g.Start(c)
+	switch {
+	case errors.Is(err, child.ErrGuard):
+		return nil, errWorkLost
+	case err != nil:
+		return nil, fmt.Errorf("%w %s: %w", ErrStart, name, err)
+	}
+	return p, nil
+}
+
+// isolation is the level in force.
+func (r *runner) isolation() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.guard == nil {
+		return ""
+	}
+	return r.guard.Level().String()
 }
 
 // tryIsolation finds out now, and not with the first term, whether what was asked

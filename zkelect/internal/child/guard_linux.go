@@ -302,11 +302,14 @@ func (g *Guard) Start(c Command) (*Process, error) {
 	g.mu.Lock()
 	g.run, g.reply = p, reply
 	g.mu.Unlock()
-	lend := ""
-	if c.foreground {
-		lend = "lend"
+	how := ""
+	switch {
+	case c.foreground:
+		how = howForeground
+	case c.NoInput:
+		how = howNoInput
 	}
-	fields := []string{c.Path, c.Dir, number(c.StopSignal), lend, number(len(c.Args))}
+	fields := []string{c.Path, c.Dir, number(c.StopSignal), how, number(len(c.Args))}
 	g.send(sayStart, append(append(fields, c.Args...), c.Env...)...)
 	select {
 	case m := <-reply:

@@ -97,7 +97,7 @@ func (p *tree) round(gone bool) (v view, proven bool) {
 		}
 	}
 	p.stopSent = p.stopping && !v.undecided
-	p.halting = p.halt(v.members)
+	p.halt(v.members)
 	return v, false
 }
 

@@ -170,7 +170,7 @@ func (w *warden) take(m message) {
 		forker() // its threads are made before anything is short
 		w.tell(tellReady)
 	case sayStart:
-		w.timer.set(w.end) // before there is anything to outlive it
+		w.timer.set(w.end)             // before there is anything to outlive it
 		w.exited = make(chan struct{}) // until it has started
 		go w.start(m)
 	case sayStop:
@@ -212,14 +212,24 @@ func (w *warden) start(m message) {
 		Path: m.field(0), Dir: m.field(1), StopSignal: syscall.Signal(m.number(2)),
 		Args: m.fields[args : args+n], Env: m.fields[args+n:],
 	}
+	c.NoInput = m.field(3) == howNoInput
 	if w.inner != nil {
 		p, err := w.startInside(c)
 		w.begun <- begun{p, err}
 		return
 	}
 	s := sapling{Command: c, dieToo: true, term: openTerminal(w.hello.number(1)), cgroup: w.cgroup, files: GuardOptions{}.files()}
-	if m.field(3) != "" {
+	if m.field(3) == howForeground {
 		s.term = givenTerminal()
+	}
+	if c.NoInput {
+		null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			w.begun <- begun{err: err}
+			return
+		}
+		defer unix.Close(null)
+		s.files[0] = uintptr(null)
 	}
 	t, err := plant(s)
 	if err != nil && w.cgroup != nil && errnoOf(err) != syscall.ENOENT {
