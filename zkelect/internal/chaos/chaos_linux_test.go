@@ -147,7 +147,7 @@ func TestPromise(t *testing.T) {
 			t.Fatal("CHAOS_SEED:", err)
 		}
 	}
-	cfg.Elections = elections(t, cfg)
+	cfg.Elections, cfg.Clocked = elections(t, cfg), clockedBinary(t)
 	r := result(t, cfg)
 	for _, v := range r.Violations {
 		t.Errorf("%v (seed %d)", v, cfg.Seed)

@@ -13,9 +13,9 @@ import (
 // The timeline is a picture for people: who lived when, and what was done to
 // whom. Long runs are cut into panels, one below the other.
 const (
-	panelSeconds = 120
+	panelSeconds = 120 // at most
 	pxPerSecond  = 12
-	laneHeight   = 20
+	laneHeight   = 28
 	leftMargin   = 90
 	topMargin    = 64
 	panelGap     = 44
@@ -27,7 +27,7 @@ var treeColours = []string{"#2ca02c", "#ff7f0e", "#17becf", "#bcbd22", "#8c564b"
 // A lane is one line of the picture.
 type lane struct {
 	name   string
-	colour string // of trees
+	group  int    // lines are drawn between those of one election and the next
 	lives  []span // of electors
 	trees  []bar
 	faults []bar
@@ -44,6 +44,7 @@ type bar struct {
 type drawing struct {
 	w          io.Writer
 	begun, end int64
+	wide       int // seconds of a panel
 	err        error
 }
 
@@ -57,9 +58,10 @@ func (d *drawing) put(format string, args ...any) {
 func (e *engine) drawTimeline(w io.Writer) error {
 	d := &drawing{w: w, begun: e.begun, end: zktest.Stamp()}
 	lanes := e.lanes()
+	d.wide = min(panelSeconds, (int(d.seconds(d.end))/10+1)*10)
 	panels := int(d.seconds(d.end))/panelSeconds + 1
 	panelHeight := len(lanes)*laneHeight + panelGap
-	width := leftMargin + panelSeconds*pxPerSecond + 20
+	width := max(leftMargin+d.wide*pxPerSecond+20, 1500) // the legend needs so much
 	d.put(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="11">`, width, topMargin+panels*panelHeight)
 	d.put(`<rect width="100%%" height="100%%" fill="white"/>`)
 	d.put(`<text x="10" y="20" font-size="15">seed %d: %d elections, %d contenders each, %d servers</text>`,
@@ -93,14 +95,14 @@ func treeColour(election int) string { return treeColours[election%len(treeColou
 
 func (d *drawing) panel(lanes []lane, from, top int) {
 	x := func(at int64) float64 {
-		s := min(max(d.seconds(at)-float64(from), 0), panelSeconds)
+		s := min(max(d.seconds(at)-float64(from), 0), float64(d.wide))
 		return leftMargin + s*pxPerSecond
 	}
 	within := func(s span) bool {
-		return d.seconds(s.from) < float64(from+panelSeconds) && d.seconds(s.to) >= float64(from)
+		return d.seconds(s.from) < float64(from+d.wide) && d.seconds(s.to) >= float64(from)
 	}
 	bottom := top + len(lanes)*laneHeight
-	for s := 0; s <= panelSeconds; s += 5 {
+	for s := 0; s <= d.wide; s += 5 {
 		at := leftMargin + s*pxPerSecond
 		d.put(`<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#eee"/>`, at, top, at, bottom)
 		if s%10 == 0 {
@@ -109,7 +111,10 @@ func (d *drawing) panel(lanes []lane, from, top int) {
 	}
 	for n, l := range lanes {
 		y := top + n*laneHeight
-		d.put(`<text x="%d" y="%d" text-anchor="end">%s</text>`, leftMargin-8, y+14, l.name)
+		if n > 0 && l.group != lanes[n-1].group {
+			d.put(`<line x1="10" y1="%d" x2="%.1f" y2="%d" stroke="#999"/>`, y, x(d.begun+1e9*int64(from+d.wide)), y)
+		}
+		d.put(`<text x="%d" y="%d" text-anchor="end">%s</text>`, leftMargin-8, y+22, l.name)
 		draw := func(b bar, dy, height int) {
 			if b.to == 0 {
 				b.to = d.end
@@ -120,17 +125,20 @@ func (d *drawing) panel(lanes []lane, from, top int) {
 			}
 		}
 		for _, s := range l.lives {
-			draw(bar{span: s, colour: "#aaa", text: "zkelect"}, 9, 2)
+			draw(bar{span: s, colour: "#aaa", text: "zkelect"}, 18, 2)
 		}
 		for _, b := range l.trees {
-			draw(b, 4, 12)
+			draw(b, 13, 12)
 		}
 		for _, b := range l.faults {
 			if b.mark && within(span{b.from, b.from}) {
 				d.put(`<path d="M%.1f %d l8 0 l-4 -7 z" fill="%s" stroke="white" stroke-width="0.5"><title>%s</title></path>`,
 					x(b.from)-4, y+laneHeight-1, b.colour, html.EscapeString(b.text))
 			} else if !b.mark {
-				draw(b, 0, 4)
+				draw(b, 9, 4)
+			}
+			if within(span{b.from, b.from}) {
+				d.put(`<text x="%.1f" y="%d" font-size="8" fill="%s">%s</text>`, x(b.from)-3, y+8, b.colour, html.EscapeString(b.text))
 			}
 		}
 	}
@@ -141,7 +149,7 @@ func (e *engine) lanes() []lane {
 	var lanes []lane
 	deeds := e.doneDeeds()
 	for i := range e.servers {
-		l := lane{name: e.servers[i].name}
+		l := lane{name: e.servers[i].name, group: -1}
 		for _, d := range deeds {
 			if slices.Contains(d.servers, i) {
 				l.faults = append(l.faults, d.bar())
@@ -152,7 +160,7 @@ func (e *engine) lanes() []lane {
 	for i, all := range e.contenders {
 		terms := e.census.of(i)
 		for _, c := range all {
-			l := lane{name: c.name(), lives: c.lives}
+			l := lane{name: c.name(), group: i, lives: c.lives}
 			for _, t := range terms {
 				if t.id == c.name() {
 					l.trees = append(l.trees, bar{span: span{t.first, t.died()}, colour: treeColour(i), text: t.text(e.begun)})
