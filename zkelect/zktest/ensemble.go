@@ -78,6 +78,9 @@ func (e *Ensemble) Await(bound time.Duration) error {
 			return err
 		}
 	}
+	if len(e.Servers) == 1 {
+		return nil // it stands alone, with nobody to lead
+	}
 	_, err := e.AwaitLeader(bound)
 	return err
 }

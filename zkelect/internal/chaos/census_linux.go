@@ -33,6 +33,8 @@ type process struct {
 	pid   int // as seen from here
 	pidfd int // -1 once it is dead
 	died  int64
+	// blamed: it has outlived a node of its term.
+	blamed bool
 	// seen is the last moment at which it proved to be alive.
 	seen int64
 }
@@ -242,6 +244,10 @@ func (c *census) judge(t *term) {
 		return
 	}
 	for _, p := range t.aliveNow() {
+		if p.blamed {
+			continue // for the other node
+		}
+		p.blamed = true
 		c.blame("outlived", t.election, "%s (token %d): %s was deleted, and pid %d (%s) is alive", t.id, t.token, what, p.pid, p.Role)
 	}
 }

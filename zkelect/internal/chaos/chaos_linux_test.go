@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -31,6 +32,10 @@ func TestMain(m *testing.M) {
 		cleanUp()
 		os.Exit(130)
 	}()
+	// The runs mostly wait, so more of them go side by side than there are
+	// processors.
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8")
 	code = m.Run()
 }
 
@@ -133,6 +138,7 @@ func elections(t testing.TB, cfg Config) []Election {
 // (105 s) with the seed CHAOS_SEED (another each time). Report, timeline and logs
 // are left in CHAOS_OUT where that is given, or where something was found.
 func TestPromise(t *testing.T) {
+	t.Parallel() // beside the short runs
 	cfg := newConfig(t)
 	cfg.For = 105 * time.Second
 	if v := os.Getenv("CHAOS_FOR"); v != "" {
@@ -148,7 +154,7 @@ func TestPromise(t *testing.T) {
 		}
 	}
 	cfg.Elections, cfg.Clocked = elections(t, cfg), clockedBinary(t)
-	r := result(t, cfg)
+	r := result(t, cfg, false)
 	for _, v := range r.Violations {
 		t.Errorf("%v (seed %d)", v, cfg.Seed)
 	}
@@ -169,8 +175,9 @@ func TestPromise(t *testing.T) {
 	}
 }
 
-// result does a run and keeps what it leaves.
-func result(t testing.TB, cfg Config) *Report {
+// result does a run and keeps what it leaves, if anybody may want it: where
+// something was found that was not expected.
+func result(t testing.TB, cfg Config, expected bool) *Report {
 	t.Helper()
 	var said bytes.Buffer
 	out := io.Writer(&said)
@@ -182,7 +189,7 @@ func result(t testing.TB, cfg Config) *Report {
 	switch {
 	case keep != "":
 		keep = filepath.Join(keep, strings.ReplaceAll(t.Name(), "/", "-"))
-	case err != nil || len(r.Violations) > 0:
+	case err != nil || len(r.Violations) > 0 && !expected:
 		var tmp error
 		if keep, tmp = os.MkdirTemp("", "zkelect-chaos-found-"); tmp != nil {
 			t.Error(tmp)
@@ -201,7 +208,9 @@ func result(t testing.TB, cfg Config) *Report {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, &said)
 	}
-	t.Logf("\n%v", r)
+	if !testing.Verbose() {
+		t.Logf("\n%v", r)
+	}
 	return r
 }
 
