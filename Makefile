@@ -4,13 +4,17 @@ PREFIX ?= /usr/local
 
 MAKEFLAGS += --no-print-directory
 
+# How everything is compiled, and checked by .ci/run: urfave/cli without its
+# generator of pages, whose packages are initialised at each start of the program.
+TAGS := $(shell cat .ci/tags)
+
 # What `make fuzz` spends on each target.
 FUZZTIME ?= 20s
 
 all: build
 
 build: ## compile bin/zkelect: static, and the same bytes from the same commit
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false \
+	CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -buildvcs=false \
 		-ldflags "-s -w -X main.version=$$(.ci/version)" -o bin/zkelect .
 
 demo: ## install what is missing, then show a takeover on a private ZooKeeper
@@ -25,8 +29,8 @@ demo: ## install what is missing, then show a takeover on a private ZooKeeper
 define go_test
 	@left_out=$$(mktemp) && trap 'rm -f "$$left_out"' EXIT && status=0; \
 	export ZKELECT_LEFT_OUT="$$left_out" ZKELECT_REPEAT="$${ZKELECT_REPEAT:-$(1)}"; \
-	go test -race -count=1 -timeout $(2) $(TESTFLAGS) ./... || status=$$?; \
-	go test -count=1 -run 1000Waiters -v ./zkelect || status=$$?; \
+	go test -tags $(TAGS) -race -count=1 -timeout $(2) $(TESTFLAGS) ./... || status=$$?; \
+	go test -tags $(TAGS) -count=1 -run 1000Waiters -v ./zkelect || status=$$?; \
 	if [ -s "$$left_out" ]; then \
 		echo "left out, since they need root:"; sort -u "$$left_out" | sed 's/^/  /'; \
 	fi; exit $$status
@@ -47,14 +51,15 @@ lint: ## what .ci/run checks besides the tests
 
 bench: ## run the benchmarks
 	.ci/install test
-	go test -run '^$$' -bench . -benchmem ./...
+	$(MAKE) build
+	go test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...
 
 fuzz: ## run each fuzz target for a while (FUZZTIME=20s)
-	@for package in $$(go list ./...); do \
-		targets=$$(go test -list '^Fuzz' "$$package") || exit; \
+	@for package in $$(go list -tags $(TAGS) ./...); do \
+		targets=$$(go test -tags $(TAGS) -list '^Fuzz' "$$package") || exit; \
 		for target in $$(printf '%s\n' "$$targets" | grep '^Fuzz'); do \
 			echo "== $$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" || exit; \
+			go test -tags $(TAGS) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" || exit; \
 		done; \
 	done
 

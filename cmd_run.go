@@ -79,6 +79,8 @@ func (p *program) runCommand() *cli.Command {
 			Usage: "then KILL for all of CMD's processes; never later than the lease allows"},
 		{Name: "tick-time", Arg: "DURATION", Preset: "auto", Set: f.setTickTime,
 			Usage: "the ensemble's tickTime, for the lease's margin"},
+		{Name: "isolate", Arg: "HOW", Preset: "auto", Usage: "what holds CMD's processes together: auto, pidns, cgroup or none",
+			Set: cmdline.OneOf(&f.cfg.Isolate, []string{"auto", "pidns", "cgroup", "none"}, []zkelect.Isolation{zkelect.IsolateAuto, zkelect.IsolatePIDNS, zkelect.IsolateCgroup, zkelect.IsolateNone})},
 	}, f.options...)
 	return &cli.Command{
 		Name: "run", Usage: "run a command while leading", UsageText: "zkelect run [flags] -- CMD [ARG...]",

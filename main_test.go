@@ -85,7 +85,7 @@ func TestUsageErrors(t *testing.T) {
 		{"run --pth /x true", 125, "did you mean --path?"},
 		{"run -path /x true", 125, "did you mean --path?"},
 		{"run -nx true", 125, "unknown flag -x"},
-		{"run --isolate=none true", 125, "unknown flag --isolate"},
+		{"run --listen=:80 true", 125, "unknown flag --listen"},
 		{"run --wait", 125, "lacks its value"},
 		{"run -w -5 true", 125, "negative"},
 		{"run -w 5x true", 125, `-w: "5x" is not a duration`},

@@ -32,11 +32,47 @@ type Work interface {
 	Status() (code int, signal syscall.Signal) // how the main part ended, after Exited
 }
 
+// host is told what whoever runs the works has to know. Nothing of it may block,
+// armed excepted.
+type host interface {
+	// near: this candidate leads next, or at once. It may be told again.
+	near()
+	// armed returns when the death of this process would end the work and close
+	// the term, which is about to be opened by the queue node of this name.
+	armed(ctx context.Context, name string) error
+	// leased tells the lease in force: whoever hears nothing more has the work
+	// stopped at stop, killed at kill and dead at end. The next word comes before
+	// own unless this process hangs.
+	leased(stop, kill, end, own time.Duration)
+	// released: the term is over, or none is wanted any more.
+	released()
+}
+
+// free is the host of works that need none.
+type free struct{}
+
+func (free) near()                               {}
+func (free) armed(context.Context, string) error { return nil }
+func (free) leased(_, _, _, _ time.Duration)     {}
+func (free) released()                           {}
+
+// guarded is a Work that others may end.
+type guarded interface {
+	// Lapsed is closed when it is being ended because no lease is known to go on.
+	Lapsed() <-chan struct{}
+	// Orphaned tells, after Exited, that what held it together was killed.
+	Orphaned() bool
+}
+
+// errWorkLost: what was to hold the work together is dead.
+var errWorkLost = errors.New("the guard process died")
+
 // Candidate contends in one election, again and again as configured, and runs
 // work in each of its terms. One goroutine, that of Run, owns its state.
 type Candidate struct {
 	cfg   CandidateConfig
 	place place
+	host  host
 
 	// What tests replace.
 	now     func() time.Duration
@@ -87,6 +123,7 @@ func NewCandidate(cfg CandidateConfig) (*Candidate, error) {
 	return &Candidate{
 		cfg:     cfg,
 		place:   placeOf(cfg.Path),
+		host:    free{},
 		now:     bootTime,
 		connect: func(ctx context.Context, cfg *Config) (session, error) { return newSession(ctx, cfg) },
 		probe:   probeTick,
@@ -126,6 +163,7 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 		}
 	}()
 	defer c.leave()
+	defer c.host.released()
 
 	delay := c.cfg.RequeueDelay
 	for {
@@ -138,6 +176,7 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 			out.Signal = c.signal
 		}
 		c.release(t, out)
+		c.host.released()
 		if err != nil || !c.requeues(out) {
 			return out, err
 		}

@@ -143,6 +143,7 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 		}
 		if i <= 1 {
 			c.learnTick() // the leader needs it at once
+			c.host.near()
 		}
 		if i == 0 {
 			return turn{}, nil

@@ -16,6 +16,8 @@ type fakeSession struct {
 	sid  int64
 	name string // whose it is
 
+	survives int64 // the session of a dead elector, if this is its survivor's
+
 	// The client's end.
 	state   sessionState
 	number  int

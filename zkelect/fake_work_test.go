@@ -27,10 +27,11 @@ func (w *fakeWorld) checkEnd(s *fakeSession, how string) {
 	}
 }
 
-// checkDeletion: a session deletes its own nodes alone; of a term, only when
+// checkDeletion: a session deletes its own nodes alone, or those of the dead one
+// that it survives; of a term, only when
 // its tree is dead; live never without a versioned write of the record.
 func (w *fakeWorld) checkDeletion(by *fakeSession, r *fakeRequest, change fakeChange) {
-	if change.node.owner != by.sid {
+	if change.node.owner != by.sid && change.node.owner != by.survives {
 		w.violated("%s deletes %s, which is of session %x", by.name, change.path, change.node.owner)
 	}
 	switch {

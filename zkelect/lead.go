@@ -20,6 +20,9 @@ type leading struct {
 	work Work            // nil until it is started
 	out  Outcome
 
+	starting bool // the work, beside the loop
+	starts   chan startedWork
+
 	connection int
 	connected  bool
 	beats      chan beat
@@ -40,6 +43,12 @@ type beat struct {
 	gone               string // the node that a server says is gone
 }
 
+// startedWork is a work, or why there is none.
+type startedWork struct {
+	work Work
+	err  error
+}
+
 // never is further away than any lease.
 const never = time.Duration(1<<63 - 1)
 
@@ -48,7 +57,7 @@ const never = time.Duration(1<<63 - 1)
 func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	l := &leading{c: c, t: t, ctx: ctx, beats: make(chan beat, 1), connected: true, connection: t.connection}
+	l := &leading{c: c, t: t, ctx: ctx, beats: make(chan beat, 1), starts: make(chan startedWork, 1), connected: true, connection: t.connection}
 	c.cfg.emit(EventLeading, slog.String("node", t.Node), slog.Int64("token", t.Token), slog.String("session", sessionHex(t.Session)))
 	tickKnown := c.learnTick()
 	own := l.watchOwn()
@@ -66,9 +75,8 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 		_, _, changed := c.sess.status()
 		l.followSession()
 		now := c.now()
-		if err := l.advance(now, start); err != nil {
-			return l.out, err
-		}
+		l.tellHost(now)
+		l.advance(now, start)
 		if l.over() {
 			return l.out, nil
 		}
@@ -92,6 +100,12 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 		case <-kill:
 			kill = nil
 			l.kill("second signal")
+		case s := <-l.starts:
+			if err := l.workStarted(s); err != nil {
+				return l.out, err
+			}
+		case <-l.lapsedC():
+			l.lapsed()
 		case <-l.exitedC():
 			l.workExited()
 		case <-l.doneC():
@@ -108,6 +122,13 @@ func (l *leading) exitedC() <-chan struct{} {
 	return l.work.Exited()
 }
 
+func (l *leading) lapsedC() <-chan struct{} {
+	if g, ok := l.work.(guarded); ok && !l.stopping {
+		return g.Lapsed()
+	}
+	return nil
+}
+
 func (l *leading) doneC() <-chan struct{} {
 	if l.work == nil {
 		return nil
@@ -118,7 +139,7 @@ func (l *leading) doneC() <-chan struct{} {
 // over tells whether nothing of the work is alive, for good.
 func (l *leading) over() bool {
 	if l.work == nil {
-		return l.stopping
+		return l.stopping && !l.starting
 	}
 	select {
 	case <-l.work.Done():
@@ -152,8 +173,18 @@ func (l *leading) next() time.Duration {
 	return min(at, l.c.now()+l.t.lease.heartbeat())
 }
 
+// tellHost tells the lease in force.
+func (l *leading) tellHost(now time.Duration) {
+	lease := &l.t.lease
+	if lease.deadline == 0 {
+		return
+	}
+	stop, _ := lease.stopAt()
+	l.c.host.leased(stop, lease.killAt(), lease.deadline, now+3*lease.heartbeat())
+}
+
 // advance does what is due at now.
-func (l *leading) advance(now time.Duration, start func(Term) (Work, error)) error {
+func (l *leading) advance(now time.Duration, start func(Term) (Work, error)) {
 	lease := &l.t.lease
 	if l.connected && !l.beating && now >= l.beatAt {
 		l.beat()
@@ -168,22 +199,52 @@ func (l *leading) advance(now time.Duration, start func(Term) (Work, error)) err
 	if l.stopping && !l.killed && l.work != nil && now >= l.killAt() {
 		l.kill("the grace is over")
 	}
-	if l.work == nil && !l.stopping && lease.startable(now, l.proved) {
+	if l.work != nil || l.starting || l.stopping {
+		return
+	}
+	if lease.startable(now, l.proved) {
 		select {
 		case <-l.c.stop: // asked to stop meanwhile: nothing is started any more
-			return nil
+			return
 		default:
 		}
-		work, err := start(l.t.Term)
-		if err != nil {
-			l.out.Cause = CauseError
-			return err
-		}
-		l.work, l.out.Ran = work, true
-	} else if l.work == nil && !l.stopping && l.connected && !l.beating && !l.proved {
+		l.starting = true
+		go func() {
+			work, err := start(l.t.Term)
+			l.starts <- startedWork{work, err}
+		}()
+	} else if l.connected && !l.beating && !l.proved {
 		l.beat() // the opening took too long to be the proof
 	}
+}
+
+// workStarted takes the work, or tells why there is none.
+func (l *leading) workStarted(s startedWork) error {
+	l.starting = false
+	switch {
+	case errors.Is(s.err, errWorkLost):
+		l.lost(s.err.Error())
+	case s.err != nil && l.stopping: // killed while it was being started
+	case s.err != nil:
+		l.out.Cause = CauseError
+		return s.err
+	default:
+		l.work, l.out.Ran = s.work, true
+		// What was decided meanwhile.
+		if l.stopping {
+			l.work.Stop()
+		}
+		if l.killed {
+			l.work.Kill()
+		}
+	}
 	return nil
+}
+
+// lapsed is for a work that is being ended without us: this process stood still.
+func (l *leading) lapsed() {
+	l.c.cfg.emit(EventLost, slog.String("reason", "the guard heard of no lease that goes on"))
+	l.stop(CauseLost)
 }
 
 // beat sends one check. Its time is taken before it is sent.
@@ -338,6 +399,16 @@ func (l *leading) workExited() {
 	cause := CauseExited
 	if l.out.Signal != 0 {
 		cause = CauseSignalled
+	}
+	if g, ok := l.work.(guarded); ok && !l.stopping {
+		select {
+		case <-g.Lapsed():
+			l.lapsed()
+		default:
+		}
+		if g.Orphaned() {
+			l.lost(errWorkLost.Error())
+		}
 	}
 	if l.stopping {
 		return

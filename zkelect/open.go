@@ -33,6 +33,9 @@ type term struct {
 // open term, or says why the queueing is over. See place.opening for the multi.
 func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, error) {
 	t := &term{sess: c.sess, name: name, first: c.now(), unanswered: c.budget().unanswered()}
+	if err := c.host.armed(ctx, name); err != nil {
+		return nil, err
+	}
 	doubt := false // an opening of ours was not answered
 	for {
 		if st, _, _ := c.sess.status(); st == sessionLost {

@@ -17,6 +17,7 @@ const (
 	CauseNotLeader   Cause = "not-leader"   // someone else leads
 	CauseError       Cause = "error"        // could not go on
 	CauseUnclean     Cause = "unclean"      // in the record alone: no end was written
+	CauseDied        Cause = "died"         // in the record alone: zkelect itself died, and its guard ended the term
 )
 
 // Outcome is how Run or a Candidate ended.

@@ -52,31 +52,57 @@ func endOf(t *term, out Outcome) endRecord {
 	return end
 }
 
-// closeTerm is the closing. Its success means that neither the queue node nor
-// live of this term is left. An answer that is lost is resolved by reading.
+// closeTerm closes the candidate's own term.
 func (c *Candidate) closeTerm(ctx context.Context, t *term, end endRecord) error {
-	p, s := c.place, prompt{c.sess, t.unanswered}
-	rec, version := t.rec, t.version // mostly nobody has written since
+	e := ending{
+		place: c.place, sess: prompt{c.sess, t.unanswered}, recipe: c.cfg.Recipe, name: t.name,
+		close:   func(rec *record) *record { return rec.close(end, c.now()-t.first) },
+		unnamed: func(ctx context.Context) (again bool, err error) { return false, c.sweep(ctx, t) },
+	}
+	return e.run(ctx, t.rec, t.version) // mostly nobody has written since
+}
+
+// ending closes one term, for its elector or for its survivor.
+type ending struct {
+	place
+	sess   prompt
+	recipe Recipe
+	name   string // of the queue node, which names the term
+	close  func(*record) *record
+	// unnamed is for a record that does not name the term; again asks for
+	// another look at it.
+	unnamed func(context.Context) (again bool, err error)
+}
+
+// run is the closing. Its success means that neither the queue node nor live of
+// the term is left. An answer that is lost is resolved by reading. rec is what
+// is thought to be the record, nil where that is not known.
+func (e ending) run(ctx context.Context, rec *record, version int32) error {
+	p, s := e.place, e.sess
 	for {
 		if rec == nil {
 			err := p.catchUp(ctx, s)
 			if err == nil {
-				rec, version, err = p.readRecord(ctx, s, c.cfg.Recipe)
+				rec, version, err = p.readRecord(ctx, s, e.recipe)
 			}
 			if err != nil {
 				return err
 			}
 		}
-		if !rec.names(t.name) {
+		if !rec.names(e.name) {
 			// Another opened: live was gone by then, and ours with it. Or the
 			// side node was made anew by hand.
-			return c.sweep(ctx, t)
+			if again, err := e.unnamed(ctx); err != nil || !again {
+				return err
+			}
+			rec = nil
+			continue
 		}
 		if rec.Term.Clean {
 			return nil // the lost answer was a yes
 		}
-		next := rec.close(end, c.now()-t.first)
-		res, err := s.multi(ctx, p.closing(t.name, next, version)...)
+		next := e.close(rec)
+		res, err := s.multi(ctx, p.closing(e.name, next, version)...)
 		op := failedOp(res)
 		if op == opQueue && errors.Is(err, zk.ErrNoNode) {
 			// The queue node was deleted by others. live is never deleted
@@ -89,7 +115,7 @@ func (c *Candidate) closeTerm(ctx context.Context, t *term, end endRecord) error
 			op = -1
 		}
 		if op == opLive && errors.Is(err, zk.ErrNoNode) {
-			_, err = s.multi(ctx, p.closingWithoutLive(t.name, next, version)...)
+			_, err = s.multi(ctx, p.closingWithoutLive(e.name, next, version)...)
 		}
 		switch {
 		case err == nil:

@@ -2,12 +2,14 @@ package zkelect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"zkelect/zkelect/internal/child"
@@ -23,6 +25,8 @@ type RunConfig struct {
 	// Signals, if not nil, are those that this process got: TERM and INT end
 	// the term (the second kills), the others reach the child.
 	Signals <-chan os.Signal
+	// Isolate is what holds the command's processes together. Default IsolateAuto.
+	Isolate Isolation
 	// Settings are the effective connection settings, NAME=value, added to
 	// the child's environment.
 	Settings []string
@@ -36,8 +40,11 @@ var withheld = []string{"ZKELECT_AUTH", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHD
 // releases, and returns how it ended. The command is looked up before
 // contending. The error is nil unless Cause is CauseError or CauseNotLeader.
 //
-// Run makes this process the reaper of the command's orphaned descendants
-// (PR_SET_CHILD_SUBREAPER), so that none of them escapes its death.
+// The command runs under a guard: this program started again, which ends the
+// command's whole tree when this process dies, stops or hangs. So whatever calls
+// Run has to import this package, and its init functions run in the guard before
+// this package's only. Both are reapers of orphaned descendants
+// (PR_SET_CHILD_SUBREAPER), so that none of them escapes.
 func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
 	failed := Outcome{Cause: CauseError}
 	if len(cfg.Command) == 0 {
@@ -52,6 +59,10 @@ func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
 		return failed, err
 	}
 	r := &runner{cfg: cfg, c: c, program: program, started: make(chan *child.Process)}
+	c.host = r
+	if err := r.tryIsolation(); err != nil {
+		return failed, err
+	}
 	done := make(chan struct{})
 	go r.passSignals(done)
 	defer close(done)
@@ -67,18 +78,37 @@ type runner struct {
 	c       *Candidate
 	program string
 	started chan *child.Process
+
+	mu    sync.Mutex
+	guard *child.Guard // of the term, or of the one that may come next
 }
 
 // start is called when leadership is certain.
 func (r *runner) start(t Term) (Work, error) {
-	p, err := child.Start(child.Command{
+	g, err := r.theGuard()
+	if err != nil {
+		return nil, err
+	}
+	hung := make(chan struct{})
+	defer close(hung)
+	go func() {
+		select {
+		case <-r.c.kill: // an exec from a dead file server may never end
+			g.Kill()
+		case <-hung:
+		}
+	}()
+	p, err := g.Start(child.Command{
 		Path: r.program, Args: r.cfg.Command, Env: r.environment(t),
 		StopSignal: r.cfg.StopSignal,
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, child.ErrGuard):
+		return nil, errWorkLost
+	case err != nil:
 		return nil, fmt.Errorf("%w %s: %w", ErrStart, r.program, err)
 	}
-	r.c.cfg.emit(EventStarted, slog.Int("pid", p.Pid()))
+	r.c.cfg.emit(EventStarted, slog.Int("pid", p.Pid()), slog.String("isolate", g.Level().String()))
 	r.started <- p
 	return process{p}, nil
 }

@@ -47,7 +47,7 @@ func Start(c Command) (*Process, error) {
 		exited: make(chan struct{}), done: make(chan struct{}), killed: make(chan struct{}),
 	}
 	sys := &syscall.SysProcAttr{Setpgid: true}
-	files := c.files()
+	files := GuardOptions{Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr}.files()
 	tty := int(files[0])
 	if fg, err := unix.IoctlGetInt(tty, unix.TIOCGPGRP); err == nil && fg == unix.Getpgrp() {
 		sys.Foreground, sys.Ctty = true, tty

@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 var (
@@ -26,13 +24,12 @@ type Command struct {
 	Env  []string // nil: the environment of this process
 	Dir  string   // "": the working directory of this process; Path is never relative to it
 
-	// Nil means descriptor 0, 1 or 2 of this process; one that is closed here is
-	// closed there. Descriptors above 2 that this process was started with are
-	// passed on, those it opened itself are not.
-	Stdin, Stdout, Stderr *os.File
+	Stdin, Stdout, Stderr *os.File // for Start alone; see GuardOptions
 
 	// StopSignal is the first signal of a stop; 0 means SIGTERM.
 	StopSignal syscall.Signal
+
+	foreground bool // of the terminal, which is lent by someone else
 }
 
 // Status says how the main process ended.
@@ -56,21 +53,6 @@ func statusOf(ws syscall.WaitStatus) Status {
 		return Status{Code: 128 + int(ws.Signal()), Signal: ws.Signal()}
 	}
 	return Status{Code: ws.ExitStatus()}
-}
-
-// files gives the numbers of the child's descriptors 0, 1 and 2 as they are here.
-func (c Command) files() []uintptr {
-	fds := make([]uintptr, 3)
-	for i, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
-		fds[i] = uintptr(i)
-		if f != nil {
-			fds[i] = f.Fd()
-		}
-		if _, err := unix.FcntlInt(fds[i], unix.F_GETFD, 0); err != nil {
-			fds[i] = ^uintptr(0) // closed: ForkExec would fail with EBADF
-		}
-	}
-	return fds
 }
 
 // prepared returns the command with its defaults filled in.

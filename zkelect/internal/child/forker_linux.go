@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // forker returns the channel to the one thread that starts all commands. A
@@ -50,13 +52,23 @@ func spareThreads(n int) {
 // fork starts the command as the leader of a new process group, which becomes
 // the foreground one of the terminal before its first instruction if tty is
 // given (a descriptor of ours).
-func fork(c Command, files []uintptr, tty int) (pid int, err error) {
-	attr := &syscall.ProcAttr{Dir: c.Dir, Env: c.Env, Files: files, Sys: &syscall.SysProcAttr{
-		Setpgid: true, Pdeathsig: syscall.SIGKILL, Foreground: tty >= 0, Ctty: max(tty, 0),
+func fork(s sapling, tty int) (pid int, err error) {
+	attr := &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: s.files, Sys: &syscall.SysProcAttr{
+		Setpgid: true, Foreground: tty >= 0, Ctty: max(tty, 0), Cloneflags: s.isolate,
 	}}
+	if s.dieToo {
+		attr.Sys.Pdeathsig = syscall.SIGKILL
+	}
+	if s.cgroup != nil {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, s.cgroup.fd
+	}
+	if s.isolate&unix.CLONE_NEWUSER != 0 {
+		attr.Sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
+		attr.Sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
+	}
 	done := make(chan struct{})
 	forker() <- func() {
-		pid, err = syscall.ForkExec(c.Path, c.Args, attr)
+		pid, err = syscall.ForkExec(s.Path, s.Args, attr)
 		close(done)
 	}
 	<-done

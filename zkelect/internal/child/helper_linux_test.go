@@ -28,6 +28,9 @@ const helperVar = "CHILD_TEST_HELPER"
 func tag(t *testing.T) string { return fmt.Sprintf("CHILD_TEST_TAG=%s@%d", t.Name(), os.Getpid()) }
 
 func TestMain(m *testing.M) {
+	if os.Args[0] == willName {
+		os.Exit(willHelper())
+	}
 	switch role := os.Getenv(helperVar); role {
 	case "":
 		// What the tests start is to take HUP as usual, even where we run under
@@ -36,6 +39,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "run":
 		os.Exit(runHelper(os.Args[1:]))
+	case "own":
+		os.Exit(ownHelper(os.Args[1:]))
 	case "look":
 		_, err := Look(os.Args[1])
 		fmt.Print(err)

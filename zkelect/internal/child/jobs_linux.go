@@ -21,7 +21,7 @@ const (
 )
 
 // stopped is called when a signal has stopped the main process.
-func (p *Process) stopped(sig syscall.Signal) {
+func (p *tree) stopped(sig syscall.Signal) {
 	if p.term == nil {
 		return
 	}
@@ -38,7 +38,7 @@ func (p *Process) stopped(sig syscall.Signal) {
 
 // wakeLate wakes members of the group that stop a little after the main process.
 // Jobs of an interactive shell are in groups of their own and stay stopped.
-func (p *Process) wakeLate() {
+func (p *tree) wakeLate() {
 	for range wakeTimes {
 		select {
 		case <-p.exited:
@@ -60,10 +60,10 @@ func (p *Process) wakeLate() {
 // askForTerminal is for a command in the background that was stopped because it
 // read from the terminal or set it. It gets the terminal and goes on as soon as
 // the terminal is ours: at once in a pipeline, after "fg" in a background job.
-func (p *Process) askForTerminal() {
+func (p *tree) askForTerminal() {
 	for {
 		switch p.term.foreground() {
-		case unix.Getpgrp():
+		case p.term.home:
 			p.term.lend(p.pid)
 			p.Signal(unix.SIGCONT)
 			return

@@ -21,7 +21,7 @@ type nursery struct {
 	mu       sync.Mutex
 	fs       *procfs
 	self     int
-	trees    map[*Process]struct{}
+	trees    map[*tree]struct{}
 	starting int             // Starts under way, whose main process nobody can name yet
 	claims   map[ident]claim // the verdicts on whatever was alive at the last look
 	known    map[int]bool    // of those, the children of ours that are a tree's: they keep their number
@@ -30,11 +30,11 @@ type nursery struct {
 
 // claim says whose a process is.
 type claim struct {
-	stranger bool     // started by other code of this program, or before the trees
-	tree     *Process // nil for an orphan whose tree can't be told: it counts for each
+	stranger bool  // started by other code of this program, or before the trees
+	tree     *tree // nil for an orphan whose tree can't be told: it counts for each
 }
 
-var trees = &nursery{fs: newProcfs("/proc"), self: os.Getpid(), trees: map[*Process]struct{}{}}
+var trees = &nursery{fs: newProcfs("/proc"), self: os.Getpid(), trees: map[*tree]struct{}{}}
 
 // expect prepares for a new tree. Each expect is followed by one welcome.
 func (n *nursery) expect() {
@@ -59,7 +59,7 @@ func (n *nursery) expect() {
 }
 
 // welcome ends an expect, with nil if the start failed.
-func (n *nursery) welcome(p *Process) {
+func (n *nursery) welcome(p *tree) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.starting--
@@ -70,7 +70,7 @@ func (n *nursery) welcome(p *Process) {
 }
 
 // forget removes a tree of which nothing is left.
-func (n *nursery) forget(p *Process) {
+func (n *nursery) forget(p *tree) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.trees, p)
@@ -97,7 +97,7 @@ func (v view) none() bool { return len(v.members) == 0 && !v.undecided }
 
 // look finds what is alive of a tree and reaps what has died on the way. A
 // thorough one misses nothing, at the price of reading every process there is.
-func (n *nursery) look(p *Process, thorough bool) view {
+func (n *nursery) look(p *tree, thorough bool) view {
 	list := n.fs.below
 	if thorough {
 		list = n.fs.scan

@@ -1,75 +1,48 @@
 package child
 
 import (
-	"errors"
-	"os"
-	"os/signal"
-	"runtime"
 	"sync"
 	"syscall"
-
-	"golang.org/x/sys/unix"
+	"time"
 )
 
-// BestEffort says that this system has no means to find daemons of the child.
-const BestEffort = false
-
-// Process is a command that was started, with its tree.
+// Process is a command under a guard, with its tree.
 type Process struct {
-	pid   int    // of the main process, and its process group
-	start uint64 // with pid, its ident
-	stop  syscall.Signal
-	term  *terminal // nil without a controlling terminal
-
+	g      *Guard
+	pid    int
 	exited chan struct{}
 	done   chan struct{}
-	wake   chan struct{} // holds one: Stop or Kill was called
+	lapsed chan struct{}
 
-	mu       sync.Mutex
-	reaped   bool // the number pid is not ours any more
-	status   Status
-	left     []int
-	killing  bool
-	stopping bool
-
-	groupStopped bool // the stop went to the whole group, which was still ours
-	stopSent     bool // and to the rest of the tree as well
+	mu      sync.Mutex
+	status  Status
+	stopped bool
+	killed  bool
+	orphan  bool // the guard died before the tree
+	ended   sync.Once
 }
 
-// Start runs the command. When the terminal is its standard input, and not in a
-// pipeline, it becomes the terminal's foreground job; in a pipeline only once it
-// reads from the terminal or sets it.
+func newProcess(g *Guard) *Process {
+	return &Process{g: g, status: Status{Code: -1},
+		exited: make(chan struct{}), done: make(chan struct{}), lapsed: make(chan struct{})}
+}
+
+// Start runs a command under a guard of its own. Without a lease it is for the
+// caller to end it, unless the caller dies.
 func Start(c Command) (*Process, error) {
-	c, err := c.prepared()
+	g, err := NewGuard(GuardOptions{Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr})
 	if err != nil {
 		return nil, err
 	}
-	files := c.files()
-	defer runtime.KeepAlive(c)
-	p := &Process{
-		stop: c.StopSignal, term: openTerminal(), status: Status{Code: -1},
-		exited: make(chan struct{}), done: make(chan struct{}), wake: make(chan struct{}, 1),
-	}
-	ended := make(chan os.Signal, 1)
-	signal.Notify(ended, syscall.SIGCHLD) // before anything can come back to us
-	trees.expect()
-	if p.term.wanted(files) {
-		p.pid, err = p.term.forkInto(c, files)
-	} else {
-		p.pid, err = fork(c, files, -1)
-	}
+	p, err := g.Start(c)
 	if err != nil {
-		signal.Stop(ended)
-		trees.welcome(nil)
-		p.term.close()
-		return nil, execError(c.Path, err)
+		g.Close()
+		return nil, err
 	}
-	if main, ok := trees.fs.stat(p.pid); ok { // nobody reaps it before wait does
-		p.start = main.start
-	}
-	trees.welcome(p)
-	go p.wait()
-	go p.tend(ended)
+	go func() {
+		<-p.done
+		g.Close()
+	}()
 	return p, nil
 }
 
@@ -83,6 +56,10 @@ func (p *Process) Exited() <-chan struct{} { return p.exited }
 // everything has been reaped.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// Lapsed is closed when the guard has begun to end the tree by itself: it has not
+// heard of a lease that goes on.
+func (p *Process) Lapsed() <-chan struct{} { return p.lapsed }
+
 // Status is that of the main process.
 func (p *Process) Status() Status {
 	p.mu.Lock()
@@ -90,104 +67,112 @@ func (p *Process) Status() Status {
 	return p.status
 }
 
-// Left lists what was alive of the tree when it was last walked for a stop or
-// after the main process had ended: for a log line when Done is late.
+// Orphaned tells, once Exited is closed, that the guard died before the tree did,
+// which is its end.
+func (p *Process) Orphaned() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.orphan
+}
+
+// Left lists what has not ended of the tree, for a log line when Done is late.
 func (p *Process) Left() []int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.left
-}
-
-// Signal sends a signal to the child's process group. It does nothing once the
-// main process is gone.
-func (p *Process) Signal(sig syscall.Signal) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.reaped {
-		_ = unix.Kill(-p.pid, sig)
+	select {
+	case <-p.g.t.exited: // then what came back here
+		return p.g.t.Left()
+	default:
 	}
+	var pids []int
+	for _, d := range trees.fs.below(p.g.t.pid) {
+		pids = append(pids, d.pid)
+	}
+	return pids
 }
 
-// Stop sends the stop signal to the whole tree, once, and wakes what is stopped.
-// The process group has it when Stop returns, the rest a moment later.
+// Signal sends a signal to the command's process group. It does nothing once the
+// main process is gone.
+func (p *Process) Signal(sig syscall.Signal) { p.g.send(saySignal, number(sig)) }
+
+// Stop sends the stop signal to the whole tree, once, and wakes what is stopped or
+// frozen.
 func (p *Process) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stopping || p.killing {
-		return
+	if !p.stopped && !p.killed {
+		p.stopped = true
+		p.g.send(sayStop)
 	}
-	p.stopping = true
-	if !p.reaped {
-		p.groupStopped = true
-		_ = unix.Kill(-p.pid, p.stop)
-		_ = unix.Kill(-p.pid, unix.SIGCONT)
-	}
-	p.poke()
 }
 
-// Kill begins to kill the whole tree and goes on until Done. The process group
-// has the signal when Kill returns, the rest a moment later.
+// Freeze stops every process of the tree where it stands; Thaw lets go on what
+// Freeze has stopped. A frozen tree can be killed.
+func (p *Process) Freeze() { p.g.send(sayFreeze) }
+
+// Thaw ends a Freeze.
+func (p *Process) Thaw() { p.g.send(sayThaw) }
+
+// Kill begins to kill the whole tree and goes on until Done. A guard that does not
+// answer is killed with it.
 func (p *Process) Kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.killing {
+	if p.killed {
 		return
 	}
-	p.killing = true
-	if !p.reaped {
-		_ = unix.Kill(-p.pid, unix.SIGKILL)
-		_ = unix.Kill(p.pid, unix.SIGKILL) // should it have moved to another group
+	p.killed = true
+	if p.g.level == isolateInit {
+		p.g.t.Kill() // with it all in its namespace
+		return
 	}
-	p.poke()
+	p.g.cgroup.kill()
+	p.g.send(sayKill)
+	go func() {
+		select {
+		case <-p.g.heard:
+		case <-p.done:
+		case <-time.After(hearing):
+			p.g.t.Kill()
+		}
+	}()
 }
 
-func (p *Process) poke() {
+func (p *Process) isDone() bool {
 	select {
-	case p.wake <- struct{}{}:
+	case <-p.done:
+		return true
 	default:
+		return false
 	}
 }
 
-func (p *Process) isReaped() bool {
+func (p *Process) lapse() { closeOnce(p.lapsed) }
+
+// exit notes how the main process ended; the first word counts.
+func (p *Process) exit(st Status) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.reaped
+	if p.status.Code < 0 {
+		p.status = st
+		close(p.exited)
+	}
 }
 
-func (p *Process) isKilling() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.killing
-}
-
-// wait waits for the main process, stops included, and reaps it.
-func (p *Process) wait() {
-	for {
-		// Looking first and reaping under the lock afterwards keeps Signal from
-		// hitting a stranger that got the number in between.
-		err := unix.Waitid(unix.P_PID, p.pid, nil, unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT, nil)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
+// end notes that nothing is left of the tree.
+func (p *Process) end(orphan bool) {
+	p.ended.Do(func() {
 		p.mu.Lock()
-		var ws syscall.WaitStatus
-		pid, err := syscall.Wait4(p.pid, &ws, syscall.WNOHANG|syscall.WUNTRACED, nil)
-		ended := pid == p.pid && (ws.Exited() || ws.Signaled())
-		lost := errors.Is(err, unix.ECHILD) // someone called Wait4(-1): the status is gone
-		if ended || lost {
-			p.reaped = true
-			p.status = statusOf(ws)
-			if lost {
-				p.status = Status{Code: 255}
-			}
-		}
+		p.orphan = orphan && p.status.Code < 0
 		p.mu.Unlock()
-		switch {
-		case ended || lost:
-			close(p.exited)
-			return
-		case pid == p.pid && ws.Stopped():
-			p.stopped(ws.StopSignal())
-		}
+		p.exit(Status{128 + int(syscall.SIGKILL), syscall.SIGKILL})
+		close(p.done)
+	})
+}
+
+// closeOnce is for the one goroutine that closes c.
+func closeOnce(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
 	}
 }

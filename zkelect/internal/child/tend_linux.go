@@ -21,7 +21,7 @@ const (
 
 // tend looks after the tree until nothing of it is left: it reaps what comes
 // back, passes a stop on to those outside the group, kills, and proves the end.
-func (p *Process) tend(ended chan os.Signal) {
+func (p *tree) tend(ended chan os.Signal) {
 	defer signal.Stop(ended)
 	exited := p.exited // nil once it was closed
 	pause := shortest
@@ -59,20 +59,19 @@ func (p *Process) tend(ended chan os.Signal) {
 		}
 	}
 	p.term.takeBack(p.pid)
-	p.term.close()
 	trees.forget(p)
 	close(p.done)
 }
 
 // mustLookAgain says whether SIGCHLD alone would not do: what is killed may have
 // had children in the meantime, and what can't be seen may be gone.
-func (p *Process) mustLookAgain(v view, gone bool) bool {
-	return p.isKilling() || v.undecided || gone && v.none()
+func (p *tree) mustLookAgain(v view, gone bool) bool {
+	return p.isKilling() || p.isHalting() || v.undecided || gone && v.none()
 }
 
 // round looks at the tree once and sends what it is due. Once the main process is
 // gone it may also find the proof that nothing is left.
-func (p *Process) round(gone bool) (v view, proven bool) {
+func (p *tree) round(gone bool) (v view, proven bool) {
 	trees.mu.Lock()
 	defer trees.mu.Unlock()
 	v = trees.look(p, false)
@@ -98,11 +97,12 @@ func (p *Process) round(gone bool) (v view, proven bool) {
 		}
 	}
 	p.stopSent = p.stopping && !v.undecided
+	p.halting = p.halt(v.members)
 	return v, false
 }
 
 // send signals one member of the tree, and nobody who got its number since.
-func (p *Process) send(m proc, sig syscall.Signal) {
+func (p *tree) send(m proc, sig syscall.Signal) {
 	if m.ppid == trees.self {
 		// A child of ours keeps its number until it is reaped, which needs a lock
 		// that we hold.

@@ -14,6 +14,9 @@ import (
 // terminal is the controlling terminal of this process while a command runs. A
 // nil one does nothing.
 type terminal struct {
+	home  int  // the process group that lends it
+	given bool // by someone else, who takes it back
+
 	mu    sync.Mutex
 	fd    int           // -1 once closed: the number may be another file's then
 	saved *unix.Termios // as it was when it was lent; nil while it is not
@@ -27,19 +30,30 @@ var deafToSuspend = sync.OnceFunc(func() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGTSTP)
 })
 
-// openTerminal returns nil if there is no controlling terminal.
-func openTerminal() *terminal {
+// openTerminal returns nil if there is no controlling terminal. home is the process
+// group that lends it.
+func openTerminal(home int) *terminal {
 	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
 	}
-	t := &terminal{fd: fd}
+	t := &terminal{fd: fd, home: home}
 	if t.foreground() <= 0 {
 		t.close()
 		return nil
 	}
 	deafToSuspend()
 	return t
+}
+
+// givenTerminal is one that the command is to have in any case.
+func givenTerminal() *terminal {
+	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	deafToSuspend()
+	return &terminal{fd: fd, home: -1, given: true}
 }
 
 func (t *terminal) close() {
@@ -59,7 +73,7 @@ func (t *terminal) foreground() int {
 	return t.group()
 }
 
-// The following three want the lock held.
+// The following want the lock held.
 
 func (t *terminal) group() int {
 	pgid, err := unix.IoctlGetInt(t.fd, unix.TIOCGPGRP)
@@ -67,6 +81,15 @@ func (t *terminal) group() int {
 		return 0
 	}
 	return pgid
+}
+
+// keep saves the terminal's state as it is before it is lent.
+func (t *terminal) keep() {
+	if t != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.save()
+	}
 }
 
 func (t *terminal) save() {
@@ -85,7 +108,10 @@ func (t *terminal) setForeground(pgid int) {
 // not with a pipe at either end. Nor with an input from elsewhere: a script's
 // "zkelect run … &" is in the script's group, with /dev/null as its input.
 func (t *terminal) wanted(files []uintptr) bool {
-	if t == nil || t.foreground() != unix.Getpgrp() {
+	if t != nil && t.given {
+		return true
+	}
+	if t == nil || t.foreground() != t.home {
 		return false
 	}
 	for _, fd := range files[1:] {
@@ -99,17 +125,17 @@ func (t *terminal) wanted(files []uintptr) bool {
 }
 
 // forkInto starts the command as the foreground job.
-func (t *terminal) forkInto(c Command, files []uintptr) (int, error) {
+func (t *terminal) forkInto(s sapling) (int, error) {
 	t.mu.Lock()
 	t.save()
 	t.mu.Unlock()
-	pid, err := fork(c, files, t.fd)
+	pid, err := fork(s, t.fd)
 	if err == nil {
 		return pid, nil
 	}
 	t.takeBack(0) // the child may have taken it before its exec failed
 	if err == unix.ENOTTY || err == unix.EIO {
-		return fork(c, files, -1) // hung up just now
+		return fork(s, -1) // hung up just now
 	}
 	return 0, err
 }
@@ -142,13 +168,13 @@ func (t *terminal) takeBack(pgid int) {
 	saved := t.saved
 	t.saved = nil
 	switch now := t.group(); {
-	case now == unix.Getpgrp():
+	case now == t.home:
 	case now <= 0:
 		return // hung up
 	case now != pgid && unix.Kill(-now, 0) != unix.ESRCH:
 		return
 	}
-	t.setForeground(unix.Getpgrp())
+	t.setForeground(t.home)
 	unstopped(func() {
 		// At once: waiting for the output to drain would hang after a Ctrl-S.
 		_ = unix.IoctlSetTermios(t.fd, unix.TCSETS, saved)

@@ -227,7 +227,7 @@ func TestZombiesReaped(t *testing.T) {
 			t.Logf("children: %+v", trees.fs.scan(os.Getpid()))
 		}
 	}()
-	eventually(t, "only the main process and its sleep are left", func() bool { return len(trees.fs.scan(os.Getpid())) == 2 })
+	eventually(t, "only the guard, the main process and its sleep are left", func() bool { return len(trees.fs.scan(os.Getpid())) == 3 })
 	if closed(p.Exited()) {
 		t.Fatal(p.Status())
 	}

@@ -1,0 +1,87 @@
+package zkelect
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"zkelect/zkelect/internal/child"
+)
+
+// Isolation is what holds a command's processes together.
+type Isolation = child.Isolation
+
+// The levels of isolation; see docs/safety.md.
+const (
+	IsolateAuto   = child.IsolateAuto   // cgroup where this process may, else none
+	IsolatePIDNS  = child.IsolatePIDNS  // a PID namespace: pids and /proc change for the command
+	IsolateCgroup = child.IsolateCgroup // a control group (version 2)
+	IsolateNone   = child.IsolateNone   // a walk over all descendants
+)
+
+// theGuard is the guard that stands, or a new one.
+func (r *runner) theGuard() (*child.Guard, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.guard != nil {
+		select {
+		case <-r.guard.Over():
+		default:
+			return r.guard, nil
+		}
+	}
+	g, err := child.NewGuard(child.GuardOptions{Isolate: r.cfg.Isolate, Grace: r.cfg.StopTimeout})
+	if err != nil {
+		return nil, fmt.Errorf("%w %s: %w", ErrStart, r.program, err)
+	}
+	r.guard = g
+	return g, nil
+}
+
+// tryIsolation finds out now, and not with the first term, whether what was asked
+// for can be had.
+func (r *runner) tryIsolation() error {
+	if r.cfg.Isolate != IsolatePIDNS && r.cfg.Isolate != IsolateCgroup {
+		return nil
+	}
+	defer r.released()
+	return r.armed(context.Background(), "")
+}
+
+// near has the guard started while there is nothing to wait for.
+func (r *runner) near() {
+	go func() { _, _ = r.theGuard() }() // armed tells the error
+}
+
+func (r *runner) armed(ctx context.Context, name string) error {
+	g, err := r.theGuard()
+	if err != nil {
+		return err
+	}
+	if err := g.Await(ctx.Done()); err != nil {
+		return fmt.Errorf("%w %s: %w", ErrStart, r.program, err)
+	}
+	if name != "" {
+		g.Will(survivorName, r.c.will(name))
+	}
+	return nil
+}
+
+func (r *runner) leased(stop, kill, end, own time.Duration) {
+	r.mu.Lock()
+	g := r.guard
+	r.mu.Unlock()
+	if g != nil {
+		g.Lease(stop, kill, end, own)
+	}
+}
+
+func (r *runner) released() {
+	r.mu.Lock()
+	g := r.guard
+	r.guard = nil
+	r.mu.Unlock()
+	if g != nil {
+		g.Close()
+	}
+}

@@ -1,0 +1,175 @@
+package child
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cgroup is a control group (version 2) that a tree is born in: one write kills
+// or freezes all of it at once, however fast it breeds. A nil one does nothing.
+type cgroup struct {
+	dir string
+	fd  int
+}
+
+// Source: Documentation/admin-guide/cgroup-v2.rst, cgroup.kill (Linux 5.14),
+// cgroup.freeze (5.2); clone3(2), CLONE_INTO_CGROUP (5.7).
+
+// newCgroup makes one below the own one.
+func newCgroup() (*cgroup, error) {
+	own, err := ownCgroup()
+	if err != nil {
+		return nil, err
+	}
+	// A process is moved, or born elsewhere, by whoever may write here.
+	if err := unix.Access(own+"/cgroup.procs", unix.W_OK); err != nil {
+		return nil, fmt.Errorf("control group %s is not delegated to this user: %w; have it delegated (Delegate=yes in a systemd unit)", own, err)
+	}
+	sweepCgroups(own)
+	// The start time tells this process from a later one of the same number.
+	self, _ := trees.fs.stat(os.Getpid())
+	dir, err := os.MkdirTemp(own, fmt.Sprintf("%s%d.%d.", cgroupPrefix, os.Getpid(), self.start))
+	if err != nil {
+		return nil, fmt.Errorf("make a control group: %w; have %s delegated (Delegate=yes in a systemd unit)", err, own)
+	}
+	g, err := openCgroup(dir)
+	if err == nil {
+		_, err = os.Stat(dir + "/cgroup.kill")
+	}
+	if err != nil {
+		_ = os.Remove(dir)
+		return nil, fmt.Errorf("control group %s: %w; the kernel must be 5.14 or newer", dir, err)
+	}
+	return g, nil
+}
+
+const cgroupPrefix = "zkelect-"
+
+func openCgroup(dir string) (*cgroup, error) {
+	fd, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &cgroup{dir: dir, fd: fd}, nil
+}
+
+// ownCgroup is the folder of this process in the version 2 hierarchy.
+func ownCgroup() (string, error) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", err
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", err
+	}
+	var path string
+	for line := range strings.Lines(string(own)) {
+		if rest, ok := strings.CutPrefix(line, "0::"); ok {
+			path = strings.TrimSuffix(rest, "\n")
+		}
+	}
+	for line := range strings.Lines(string(mounts)) {
+		before, after, _ := strings.Cut(line, " - ")
+		fields := strings.Fields(before)
+		if !strings.HasPrefix(after, "cgroup2 ") || len(fields) < 5 {
+			continue
+		}
+		// The mount may show only a part of the hierarchy, which the path is in.
+		rel, err := filepath.Rel(unescape(fields[3]), path)
+		if path == "" || err != nil || strings.HasPrefix(rel, "..") {
+			continue
+		}
+		return filepath.Join(unescape(fields[4]), rel), nil
+	}
+	return "", errors.New("no control group of version 2 is mounted that this process is in")
+}
+
+// unescape undoes the octal escapes of mountinfo.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// delegated tells whether the own control group is ours to divide. Under systemd
+// it is only where a unit says so: the service manager owns the rest.
+func delegated() bool {
+	if _, err := os.Stat("/run/systemd/system"); err != nil {
+		return true
+	}
+	own, err := ownCgroup()
+	if err != nil {
+		return false
+	}
+	for dir := own; len(dir) > 1; dir = filepath.Dir(dir) {
+		for _, name := range []string{"trusted.delegate", "user.delegate"} {
+			var value [8]byte
+			if n, err := unix.Getxattr(dir, name, value[:]); err == nil && n > 0 {
+				return value[0] == '1'
+			}
+		}
+	}
+	return false
+}
+
+// sweepCgroups removes what dead zkelects have left: elector and guard were
+// killed in one blow. One that isn't empty stays.
+func sweepCgroups(own string) {
+	entries, _ := filepath.Glob(own + "/" + cgroupPrefix + "*")
+	for _, dir := range entries {
+		var id ident
+		name := strings.TrimPrefix(filepath.Base(dir), cgroupPrefix)
+		if _, err := fmt.Sscanf(name, "%d.%d.", &id.pid, &id.start); err != nil {
+			continue
+		}
+		if now, ok := trees.fs.stat(id.pid); !ok || now.ident != id {
+			_ = os.Remove(dir)
+		}
+	}
+}
+
+func (g *cgroup) write(file, value string) error {
+	if g == nil {
+		return nil
+	}
+	return os.WriteFile(g.dir+"/"+file, []byte(value), 0)
+}
+
+func (g *cgroup) kill() { _ = g.write("cgroup.kill", "1") }
+
+// freeze stops every process in it; false if that can't be.
+func (g *cgroup) freeze() bool { return g != nil && g.write("cgroup.freeze", "1") == nil }
+
+func (g *cgroup) thaw() { _ = g.write("cgroup.freeze", "0") }
+
+// remove removes the folder once the tree is dead. The kernel lets go of the last
+// process a moment after it has been reaped.
+func (g *cgroup) remove() {
+	if g == nil {
+		return
+	}
+	_ = unix.Close(g.fd)
+	for range 20 {
+		if err := os.Remove(g.dir); err == nil || errors.Is(err, os.ErrNotExist) {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
