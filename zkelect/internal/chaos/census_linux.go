@@ -63,6 +63,8 @@ type term struct {
 	first     int64 // first stamp
 	// When the servers were first known to have deleted the nodes, 0: not yet.
 	nodeGone, liveGone int64
+	// struck: a fault has struck its elector or its guard.
+	struck bool
 	// Deleted by our hand, which is no deed of the leader's.
 	liveByHand bool
 }
@@ -96,15 +98,16 @@ type census struct {
 	blame    func(check string, election int, format string, args ...any)
 
 	mu       sync.Mutex
-	paths    map[string]int  // of the elections
-	terms    []*term         // in the order in which they were learned of
-	highest  map[int]int64   // token
-	handled  map[string]bool // nodes in the queue that we have deleted
+	paths    map[string]int    // of the elections
+	terms    []*term           // in the order in which they were learned of
+	highest  map[int]int64     // token
+	pairs    map[[2]int64]bool // tokens of trees that overlap, blamed once
+	handled  map[string]bool   // nodes in the queue that we have deleted
 	counting sync.WaitGroup
 }
 
 func newCensus(dir string, elections []Election) (*census, error) {
-	c := &census{dir: dir, paths: map[string]int{}, highest: map[int]int64{}, handled: map[string]bool{}}
+	c := &census{dir: dir, paths: map[string]int{}, highest: map[int]int64{}, handled: map[string]bool{}, pairs: map[[2]int64]bool{}}
 	for i, e := range elections {
 		c.paths[e.Path] = i
 	}
@@ -178,7 +181,12 @@ func (c *census) enter(p *process) {
 		case o.token == p.Token:
 			t = o
 		default:
+			pair := [2]int64{o.token, p.Token}
 			for _, q := range o.aliveNow() {
+				if c.pairs[pair] {
+					break
+				}
+				c.pairs[pair] = true
 				c.blame("overlap", e, "%s (token %d) has started pid %d %v ago, and pid %d of %s (token %d, %s) is alive",
 					p.ID, p.Token, p.pid, time.Duration(zktest.Stamp()-p.Started), q.pid, q.ID, q.Token, q.Role)
 			}
@@ -265,6 +273,15 @@ func (c *census) nodeByHand(node string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.handled[node] = true
+}
+
+// claim lets one fault strike elector or guard of a term, and no second one.
+func (c *census) claim(t *term) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := !t.struck
+	t.struck = true
+	return first
 }
 
 // leader is the newest term of an election if its main process is alive.

@@ -52,5 +52,6 @@
 //
 // Elector and guard killed or stopped in one blow leave daemonised descendants
 // alive unless the tree is in a PID namespace. So these two faults strike
-// only the elections whose trees are of one process, or isolated.
+// only the elections whose trees are of one process, or isolated, and elsewhere no
+// term is struck twice at elector or guard.
 package chaos

@@ -109,7 +109,7 @@ func (e *engine) aim(d *deed) (*term, *process, error) {
 			leading = e.named(t.id)
 		}
 		switch {
-		case d.Target == theLeader && leading != nil && leading.pid() != 0:
+		case d.Target == theLeader && leading != nil && leading.pid() != 0 && (!e.alone(d) || e.census.claim(t)):
 			d.contender = leading
 			return t, p, nil
 		case d.Target == aWaiter:
@@ -121,6 +121,13 @@ func (e *engine) aim(d *deed) (*term, *process, error) {
 			return nil, nil, missed("nobody there")
 		}
 	}
+}
+
+// alone tells whether no second fault of its like may strike the same term: one on
+// the elector and one on the guard are a blow to both, which a tree that
+// daemonises outlives unless it is isolated.
+func (e *engine) alone(d *deed) bool {
+	return e.cfg.Elections[d.Election].Nature == family && (d.Kind.onGuard() || d.Kind == killElector || d.Kind == stopElector)
 }
 
 // waiter is a contender that runs and does not lead.
