@@ -17,6 +17,7 @@ type breach struct {
 
 var breaches = []breach{
 	{"broken_nolease", fault{Kind: cutBoth, For: 8 * time.Second}, single, "overlap"},
+	{"broken_noguard", fault{Kind: killElector}, family, "outlived"},
 	{"broken_release", fault{Kind: resign}, family, "outlived"},
 	{"broken_nolive", fault{Kind: deleteCut, For: 5 * time.Second}, single, "overlap"},
 }

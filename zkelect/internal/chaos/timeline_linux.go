@@ -15,7 +15,7 @@ import (
 const (
 	panelSeconds = 120 // at most
 	pxPerSecond  = 12
-	laneHeight   = 28
+	laneHeight   = 36
 	leftMargin   = 90
 	topMargin    = 64
 	panelGap     = 44
@@ -114,7 +114,7 @@ func (d *drawing) panel(lanes []lane, from, top int) {
 		if n > 0 && l.group != lanes[n-1].group {
 			d.put(`<line x1="10" y1="%d" x2="%.1f" y2="%d" stroke="#999"/>`, y, x(d.begun+1e9*int64(from+d.wide)), y)
 		}
-		d.put(`<text x="%d" y="%d" text-anchor="end">%s</text>`, leftMargin-8, y+22, l.name)
+		d.put(`<text x="%d" y="%d" text-anchor="end">%s</text>`, leftMargin-8, y+30, l.name)
 		draw := func(b bar, dy, height int) {
 			if b.to == 0 {
 				b.to = d.end
@@ -125,20 +125,26 @@ func (d *drawing) panel(lanes []lane, from, top int) {
 			}
 		}
 		for _, s := range l.lives {
-			draw(bar{span: s, colour: "#aaa", text: "zkelect"}, 18, 2)
+			draw(bar{span: s, colour: "#aaa", text: "zkelect"}, 26, 2)
 		}
 		for _, b := range l.trees {
-			draw(b, 13, 12)
+			draw(b, 21, 12)
 		}
+		var rows [2]float64 // where the words of each row end
 		for _, b := range l.faults {
 			if b.mark && within(span{b.from, b.from}) {
 				d.put(`<path d="M%.1f %d l8 0 l-4 -7 z" fill="%s" stroke="white" stroke-width="0.5"><title>%s</title></path>`,
 					x(b.from)-4, y+laneHeight-1, b.colour, html.EscapeString(b.text))
 			} else if !b.mark {
-				draw(b, 9, 4)
+				draw(b, 17, 4)
 			}
-			if within(span{b.from, b.from}) {
-				d.put(`<text x="%.1f" y="%d" font-size="8" fill="%s">%s</text>`, x(b.from)-3, y+8, b.colour, html.EscapeString(b.text))
+			// The words go where there is room; a pointer tells them in any case.
+			for row := range rows {
+				if at := x(b.from) - 3; within(span{b.from, b.from}) && at >= rows[row] {
+					d.put(`<text x="%.1f" y="%d" font-size="8" fill="%s">%s</text>`, at, y+16-8*row, b.colour, html.EscapeString(b.text))
+					rows[row] = at + 4.2*float64(len(b.text)) + 3
+					break
+				}
 			}
 		}
 	}
