@@ -25,12 +25,18 @@ const (
 // Main is what a program that wants to use Run calls first: it does not return
 // in a process that is part of a run.
 func Main() {
+	// Where the tools for networks are; not every user's PATH names it.
+	_ = os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
 	switch os.Getenv(roleVar) {
 	case "init":
 		os.Exit(initMain())
 	case "engine":
 		os.Exit(engineMain())
 	case "probe":
+		if err := private(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
 		os.Exit(0)
 	}
 }
@@ -63,8 +69,12 @@ func Run(cfg Config, out io.Writer) (*Report, error) {
 	return r, json.Unmarshal(b, r)
 }
 
-// namespaces tells whether this user may have what a run with real links needs.
+// namespaces tells whether this user may have what a run with real links needs. With
+// CHAOS_LOOPBACK it says no, to see how a run goes without them.
 func namespaces() error {
+	if os.Getenv("CHAOS_LOOPBACK") != "" {
+		return errors.New("CHAOS_LOOPBACK is set")
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	for _, tool := range []string{"ip", "tc", "ss"} {
@@ -129,14 +139,23 @@ func furnish() error {
 	if err != nil {
 		return err
 	}
+	if err := private(); err != nil {
+		return err
+	}
+	if err := unix.Mount("tmpfs", cfg.Dir, "tmpfs", 0, "mode=0777"); err != nil {
+		return fmt.Errorf("mount %s: %w", cfg.Dir, err)
+	}
+	return nil
+}
+
+// private parts our mounts from those of the machine and shows our processes in
+// /proc. It fails in a chroot whose root is not a mount.
+func private() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
-	}
-	if err := unix.Mount("tmpfs", cfg.Dir, "tmpfs", 0, "mode=0777"); err != nil {
-		return fmt.Errorf("mount %s: %w", cfg.Dir, err)
 	}
 	return nil
 }
