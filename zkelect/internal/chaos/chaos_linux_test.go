@@ -67,12 +67,17 @@ func cleanUp() {
 	}
 }
 
-// compile compiles a program of this module, with flags for go build.
+// compile compiles a program of this module, with flags for go build. CHAOS_RACE
+// turns the race detector on in it.
 func compile(t testing.TB, name, pkg string, flags ...string) string {
 	t.Helper()
 	file := filepath.Join(baseDir(t), name)
 	cmd := exec.Command("go", slices.Concat([]string{"build", "-trimpath", "-buildvcs=false", "-o", file}, flags, []string{pkg})...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if os.Getenv("CHAOS_RACE") != "" {
+		cmd.Args = slices.Insert(cmd.Args, 2, "-race")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build %s: %v\n%s", pkg, err, out)
 	}

@@ -29,14 +29,14 @@ type contender struct {
 	servers  string
 	rnd      *rand.Rand
 	blame    func(check string, election int, format string, args ...any)
+	ended    func(*contender, syscall.WaitStatus)
 
 	mu      sync.Mutex
 	cmd     *exec.Cmd // nil while it is down
 	slowed  bool
 	stopped bool // for good
 	over    chan struct{}
-	lives   []span   // of the elector, for the timeline
-	ends    []string // how it ended each time
+	lives   []span // of the elector, for the timeline
 }
 
 // A span is from one moment to another; an end of 0 is not yet.
@@ -66,8 +66,8 @@ func (c *contender) run() {
 		c.mu.Lock()
 		c.cmd = nil
 		c.lives[len(c.lives)-1].to = zktest.Stamp()
-		c.ends = append(c.ends, cmd.ProcessState.String())
 		c.mu.Unlock()
+		c.ended(c, cmd.ProcessState.Sys().(syscall.WaitStatus))
 		time.Sleep(300 * time.Millisecond)
 	}
 }
@@ -191,7 +191,7 @@ func childNamed(pid int, name string) int {
 // unheardOf is what no zkelect may ever write, if it has.
 func (c *contender) unheardOf() string {
 	b, _ := os.ReadFile(c.log())
-	for _, bad := range []string{"DATA RACE", "panic:", "goroutine ", "runtime error", "worker:"} {
+	for _, bad := range []string{"DATA RACE", "panic:", "goroutine ", "runtime error", "\nworker: "} {
 		if i := bytes.Index(b, []byte(bad)); i >= 0 {
 			return string(b[i:min(len(b), i+400)])
 		}

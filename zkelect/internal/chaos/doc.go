@@ -38,6 +38,7 @@
 //	queue      nobody leads within a bound after the faults are over
 //	leftover   a process of an earlier term, or any at the end
 //	panic      what no zkelect may ever write
+//	exit       an exit code for which there is no reason
 //
 // Each is proved, never guessed, so that load alone gives no false alarm. That a
 // process is alive is asked of the kernel (pidfd), at the moment when another's

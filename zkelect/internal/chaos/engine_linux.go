@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"zkelect/zkelect/zktest"
@@ -33,7 +34,8 @@ type engine struct {
 	mu         sync.Mutex
 	violations []Violation
 	deeds      []*deed
-	resigns    map[int]int // exit codes of resign
+	resigns    map[int]int    // exit codes of resign
+	ends       map[string]int // how contenders ended
 	calms      []time.Duration
 }
 
@@ -80,7 +82,7 @@ func (e *engine) build() error {
 				return err
 			}
 			all = append(all, &contender{
-				host: h, election: i, index: n, cfg: &e.cfg, servers: e.ensemble.Connect(), blame: e.blame,
+				host: h, election: i, index: n, cfg: &e.cfg, servers: e.ensemble.Connect(), blame: e.blame, ended: e.ended,
 				rnd: rand.New(rand.NewPCG(e.cfg.Seed, uint64(100*i+n+1))), over: make(chan struct{}),
 			})
 		}
@@ -307,6 +309,24 @@ func (e *engine) named(name string) *contender {
 		}
 	}
 	return nil
+}
+
+// ended counts how contenders end. Their command can be executed, so that it can't
+// be is a breach too. 125 is not: who starts in a cut meets nobody in time.
+func (e *engine) ended(c *contender, ws syscall.WaitStatus) {
+	how := fmt.Sprintf("exit %d", ws.ExitStatus())
+	if ws.Signaled() {
+		how = ws.Signal().String()
+	}
+	e.mu.Lock()
+	if e.ends == nil {
+		e.ends = map[string]int{}
+	}
+	e.ends[how]++
+	e.mu.Unlock()
+	if code := ws.ExitStatus(); code == 2 || code == 126 || code == 127 {
+		e.blame("exit", c.election, "%s ended: %s; see its log", c.name(), how)
+	}
 }
 
 func (e *engine) resigned(code int) {

@@ -28,6 +28,7 @@ type Report struct {
 	Failovers map[kind]Times `json:"failovers"`
 	Calms     Times          `json:"calms"`   // from the last heal of a round until all elections led
 	Resigns   map[int]int    `json:"resigns"` // exit codes
+	Ends      map[string]int `json:"ends"`    // how contenders ended
 }
 
 // Violation is a promise that was broken, by the name of the check that saw it.
@@ -68,6 +69,10 @@ func (t Times) String() string {
 	return fmt.Sprintf("least %v, median %v, 95%% %v, most %v (%d)", round(t.Least), round(t.Median), round(t.P95), round(t.Most), t.N)
 }
 
+// checks are the names that a violation can have; see the package's comment.
+// "harness" is for what kept the harness itself from its work.
+var checks = []string{"overlap", "outlived", "token", "queue", "leftover", "panic", "exit", "harness"}
+
 // found are the names of the checks that saw something.
 func (r *Report) found() []string {
 	names := map[string]bool{}
@@ -102,6 +107,7 @@ func (r *Report) String() string {
 	}
 	line("  %-22s %4d", "all", total)
 	line("exit codes of resign: %v", r.Resigns)
+	line("ends of contenders: %v", r.Ends)
 	line("terms: %v", r.Terms)
 	line("from a tree's death to the deletion of live: %v", r.Margins)
 	line("from a tree's death to the next one's first stamp: %v", r.Handovers)
@@ -109,8 +115,14 @@ func (r *Report) String() string {
 	for _, v := range r.Violations {
 		line("VIOLATION %v", v)
 	}
-	if len(r.Violations) == 0 {
-		line("no violation")
+	seen := map[string]int{}
+	for _, v := range r.Violations {
+		seen[v.Check]++
 	}
+	text := "violations by check:"
+	for _, check := range checks {
+		text += fmt.Sprintf(" %s %d", check, seen[check])
+	}
+	line("%s", text)
 	return strings.TrimSuffix(b.String(), "\n")
 }
