@@ -54,7 +54,7 @@ func liveOf(node string) string {
 
 // watch tells once when the node is gone from this server.
 func (e *eye) watch(t *term, node string, live bool) {
-	synced := false // what is missing or old may only not have reached the server yet
+	proved := false
 	for !e.closed.Load() {
 		_, stat, events, err := e.conn.GetW(node)
 		switch {
@@ -64,12 +64,17 @@ func (e *eye) watch(t *term, node string, live bool) {
 				e.gone(t, live, zktest.Stamp())
 				return
 			}
-		case err == nil && stat.Czxid > t.token, errors.Is(err, zk.ErrNoNode) && synced:
+		case err == nil && stat.Czxid > t.token, errors.Is(err, zk.ErrNoNode) && proved:
 			e.gone(t, live, zktest.Stamp())
 			return
 		case err == nil || errors.Is(err, zk.ErrNoNode):
-			_, err := e.conn.Sync(node)
-			synced = err == nil
+			// What is missing, or old, may not have reached the server yet. A server
+			// that is cut off answers a sync too, but no multi, which the quorum commits.
+			_, err := e.conn.Multi(&zk.CheckVersionRequest{Path: node, Version: -1})
+			proved = errors.Is(err, zk.ErrNoNode)
+			if err != nil && !proved {
+				time.Sleep(100 * time.Millisecond)
+			}
 		default:
 			time.Sleep(100 * time.Millisecond)
 		}
