@@ -42,8 +42,8 @@ type host interface {
 	armed(ctx context.Context, name string) error
 	// leased tells the lease in force: whoever hears nothing more has the work
 	// stopped at stop, killed at kill and dead at end. The next word comes before
-	// own unless this process hangs.
-	leased(stop, kill, end, own time.Duration)
+	// own unless this process hangs. It returns for how long nobody has heard.
+	leased(stop, kill, end, own time.Duration) (silent time.Duration)
 	// released: the term is over, or none is wanted any more.
 	released()
 }
@@ -51,10 +51,10 @@ type host interface {
 // free is the host of works that need none.
 type free struct{}
 
-func (free) near()                               {}
-func (free) armed(context.Context, string) error { return nil }
-func (free) leased(_, _, _, _ time.Duration)     {}
-func (free) released()                           {}
+func (free) near()                                         {}
+func (free) armed(context.Context, string) error           { return nil }
+func (free) leased(_, _, _, _ time.Duration) time.Duration { return 0 }
+func (free) released()                                     {}
 
 // guarded is a Work that others may end.
 type guarded interface {

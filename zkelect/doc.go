@@ -24,5 +24,7 @@
 // resource and let it refuse a smaller one than it has seen.
 //
 // The package never exits the process and never prints; what happens is told
-// to Config.Observer.
+// to Config.Observer. The one exception is a process that was started as
+// zkelect-survivor: it closes the term of a process that died, before its own
+// main would run.
 package zkelect

@@ -28,6 +28,7 @@ const (
 	EventStopping                // the work is asked to stop: cause, grace
 	EventKilling                 // the work is killed: cause
 	EventLost                    // leadership lost: reason
+	EventUnheard                 // the guard does not answer: since, left
 	EventReleased                // the term is closed
 	EventUnreleased              // the term could not be closed: error
 	EventRequeue                 // contending again: after
@@ -57,6 +58,7 @@ var kinds = map[Kind]struct {
 	EventStopping:    {"stopping", slog.LevelInfo},
 	EventKilling:     {"killing", slog.LevelWarn},
 	EventLost:        {"leadership lost", slog.LevelError},
+	EventUnheard:     {"the guard process does not answer; is it stopped? It and the command are killed when the lease that it knows is over", slog.LevelWarn},
 	EventReleased:    {"released", slog.LevelInfo},
 	EventUnreleased:  {"the term could not be closed; the servers end it with the session", slog.LevelWarn},
 	EventRequeue:     {"contending again", slog.LevelInfo},

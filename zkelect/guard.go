@@ -67,13 +67,14 @@ func (r *runner) armed(ctx context.Context, name string) error {
 	return nil
 }
 
-func (r *runner) leased(stop, kill, end, own time.Duration) {
+func (r *runner) leased(stop, kill, end, own time.Duration) (silent time.Duration) {
 	r.mu.Lock()
 	g := r.guard
 	r.mu.Unlock()
-	if g != nil {
-		g.Lease(stop, kill, end, own)
+	if g == nil {
+		return 0
 	}
+	return g.Lease(stop, kill, end, own)
 }
 
 func (r *runner) released() {

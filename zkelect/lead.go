@@ -30,6 +30,8 @@ type leading struct {
 	proved     bool // a check was answered since the opening
 	beatAt     time.Duration
 
+	unheard bool // by the guard, and told so
+
 	stopping bool
 	killed   bool
 	graceEnd time.Duration // of the stop, as the lease stood when it began
@@ -180,7 +182,11 @@ func (l *leading) tellHost(now time.Duration) {
 		return
 	}
 	stop, _ := lease.stopAt()
-	l.c.host.leased(stop, lease.killAt(), lease.deadline, now+3*lease.heartbeat())
+	silent := l.c.host.leased(stop, lease.killAt(), lease.deadline, now+3*lease.heartbeat())
+	if silent > lease.patience() && !l.unheard {
+		l.c.cfg.emit(EventUnheard, slog.Duration("since", silent), slog.Duration("left", lease.deadline-now))
+	}
+	l.unheard = silent > lease.patience()
 }
 
 // advance does what is due at now.

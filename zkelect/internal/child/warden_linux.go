@@ -150,9 +150,12 @@ func (w *warden) over() bool {
 }
 
 func (w *warden) tell(kind byte, fields ...string) {
-	if !w.alone {
-		_, _ = w.socket.Write(message{kind, fields}.encode())
+	if w.alone {
+		return
 	}
+	// An owner that stands still reads nothing, and may do so for hours.
+	_ = w.socket.SetWriteDeadline(time.Now().Add(hearing))
+	_, _ = w.socket.Write(message{kind, fields}.encode())
 }
 
 func (w *warden) take(m message) {
@@ -170,13 +173,14 @@ func (w *warden) take(m message) {
 		forker() // its threads are made before anything is short
 		w.tell(tellReady)
 	case sayStart:
-		go w.start(m)
+		w.timer.set(w.end) // before there is anything to outlive it
 		w.exited = make(chan struct{}) // until it has started
+		go w.start(m)
 	case sayStop:
 		w.beginStop(bootTime())
 	case sayKill:
 		w.beginKill()
-		w.tell(tellHeard)
+		w.tell(tellHeard, string(sayKill))
 	case saySignal:
 		if w.tree != nil {
 			w.tree.Signal(syscall.Signal(m.number(0)))
@@ -191,9 +195,10 @@ func (w *warden) take(m message) {
 		}
 	case sayLease:
 		w.stop, w.kill, w.end = m.duration(0), m.duration(1), m.duration(2)
-		if w.tree != nil && w.stopping == 0 {
+		if w.busy() && w.stopping == 0 {
 			w.timer.set(w.end)
 		}
+		w.tell(tellHeard, string(sayLease))
 	case sayWill:
 		w.will = m
 	case sayClose:
@@ -238,12 +243,12 @@ func (w *warden) started(b begun) {
 	w.exited = nil
 	if b.err != nil {
 		w.stopping, w.killing = 0, false
+		w.timer.set(0)
 		w.tell(tellFailed, number(int(errnoOf(b.err))), b.err.Error())
 		return
 	}
 	w.tree, w.exited = b.tree, b.tree.Exited()
 	w.tell(tellStarted, number(w.tree.Pid()))
-	w.timer.set(w.end)
 	// What was asked for meanwhile.
 	switch {
 	case w.killing:
@@ -310,7 +315,7 @@ func (w *warden) advance(now time.Duration) {
 		w.tell(tellLapsed)
 		w.beginStop(now)
 	}
-	if at := w.killAt(); at > 0 && now >= at {
+	if at := w.killAt(); at > 0 && now >= at && !w.killing {
 		w.tell(tellLapsed)
 		w.beginKill()
 	}
