@@ -46,6 +46,12 @@ soak: ## the same tests with the long repetitions (ZKELECT_REPEAT=20)
 	$(MAKE) build
 	$(call go_test,20,6h)
 
+# As root, or where users may make namespaces, with real cuts of the network.
+chaos: ## two minutes of faults, with a timeline (CHAOS_FOR=30m CHAOS_SEED=7)
+	.ci/install test
+	CHAOS_OUT="$${CHAOS_OUT:-$(CURDIR)/bin/chaos}" \
+		go test -count=1 -timeout 0 -run '^TestPromise$$' -v ./zkelect/internal/chaos
+
 lint: ## what .ci/run checks besides the tests
 	.ci/run lint
 
@@ -80,4 +86,4 @@ clean: ## remove what build made
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all build demo test soak lint bench fuzz fresh install clean help
+.PHONY: all build demo test soak chaos lint bench fuzz fresh install clean help

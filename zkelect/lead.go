@@ -128,7 +128,7 @@ func (l *leading) over() bool {
 	select {
 	case <-l.work.Done():
 	default:
-		return false
+		return brokenRelease && l.stopping
 	}
 	if !l.exited {
 		l.workExited()

@@ -116,6 +116,9 @@ func (w *warden) serve() {
 		select {
 		case m, ok := <-in:
 			if !ok {
+				if brokenNoGuard {
+					return
+				}
 				in, w.alone = nil, true
 				break
 			}
@@ -232,8 +235,9 @@ func (w *warden) start(m message) {
 		s.files[0] = uintptr(null)
 	}
 	t, err := plant(s)
-	if err != nil && w.cgroup != nil && errnoOf(err) != syscall.ENOENT {
-		// Perhaps it was the control group: without it there is still the walk.
+	if err != nil && w.cgroup != nil {
+		// Perhaps it was the control group, ENOENT too: one in another PID namespace
+		// may have swept it. Without it there is still the walk.
 		s.cgroup = nil
 		t, err = plant(s)
 	}
