@@ -188,52 +188,6 @@ func (l *leading) advance(now time.Duration, start func(Term) (Work, error)) err
 	return nil
 }
 
-// due is when something other than a check or the stop is, never where nothing
-// is.
-func (l *leading) due() time.Duration {
-	switch now := l.c.now(); {
-	case l.tidyAt > 0:
-		return l.tidyAt
-	case l.work == nil && !l.stopping && l.takeover(now) > 0:
-		return now + min(l.takeover(now), l.t.lease.heartbeat())
-	}
-	return never
-}
-
-// begins starts what is due of the term's work: a fence for each term before
-// that did not end cleanly, then, after their leases, the work itself.
-func (l *leading) begins(now time.Duration, start func(Term) (Work, error)) error {
-	if l.recording || l.unsure() {
-		return nil
-	}
-	previous := l.unfenced()
-	if left := l.takeover(now); previous == nil && left > 0 {
-		l.tellTakeover(left)
-		return nil
-	}
-	if !l.t.lease.startable(now, l.proved) {
-		if l.connected && !l.beating && !l.proved {
-			l.beat() // the opening took too long to be the proof
-		}
-		return nil
-	}
-	select {
-	case <-l.c.stop: // asked to stop meanwhile: nothing is started any more
-		return nil
-	default:
-	}
-	if previous != nil {
-		return l.startFence(*previous)
-	}
-	work, err := start(l.t.Term)
-	if err != nil {
-		l.out.Cause = CauseError
-		return err
-	}
-	l.work, l.out.Ran, l.exited, l.asked = work, true, false, false
-	return nil
-}
-
 // beat sends one check. Its time is taken before it is sent.
 func (l *leading) beat() {
 	c, t := l.c, l.t
