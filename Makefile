@@ -48,8 +48,14 @@ soak: ## the same tests with the long repetitions (ZKELECT_REPEAT=20)
 
 matrix: ## every way to kill or stop zkelect's processes: the table in docs/matrix.md
 	.ci/install test
-	ZKELECT_MATRIX=docs/matrix.md go test -count=1 -parallel 4 -timeout 60m -run '^TestMatrix$$' $(TESTFLAGS) .
+	ZKELECT_MATRIX=docs/matrix.md go test -tags $(TAGS) -count=1 -parallel 4 -timeout 60m -run '^TestMatrix$$' $(TESTFLAGS) .
 	@sed -n '/^| fault/,/^$$/p' docs/matrix.md
+
+# As root, or where users may make namespaces, with real cuts of the network.
+chaos: ## two minutes of faults, with a timeline (CHAOS_FOR=30m CHAOS_SEED=7)
+	.ci/install test
+	CHAOS_OUT="$${CHAOS_OUT:-$(CURDIR)/bin/chaos}" \
+		go test -count=1 -timeout 0 -run '^TestPromise$$' -v ./zkelect/internal/chaos
 
 lint: ## what .ci/run checks besides the tests
 	.ci/run lint
@@ -85,4 +91,4 @@ clean: ## remove what build made
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all build demo test soak matrix lint bench fuzz fresh install clean help
+.PHONY: all build demo test soak matrix chaos lint bench fuzz fresh install clean help

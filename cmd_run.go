@@ -25,10 +25,10 @@ when leadership ends, and only then lets the next one lead. CMD gets
 ZKELECT_FENCING_TOKEN and others in its environment.
 
 Exit code: CMD's own; 128+n if signal n killed it; 121 resigned on request;
-122 leadership lost and CMD stopped; 124 (or -E) someone else leads; 125
-zkelect failed; 126 CMD cannot be executed; 127 CMD not found. The last log
-line says which: cause=exited, signalled, stopped, resigned, lost, not-leader
-or error.
+122 leadership lost and CMD stopped; 123 the fence command failed; 124 (or
+-E) someone else leads; 125 zkelect failed; 126 CMD cannot be executed; 127
+CMD not found. The last log line says which: cause=exited, signalled,
+stopped, resigned, lost, fence-failed, not-leader or error.
 
 Examples:
   # a daemon on several hosts, one of which runs it
@@ -77,6 +77,12 @@ func (p *program) runCommand() *cli.Command {
 			Usage: "the first signal of a stop, a name or a number"},
 		{Name: "stop-timeout", Arg: "DURATION", Preset: "5s", Set: cmdline.Duration(&f.cfg.StopTimeout),
 			Usage: "then KILL for all of CMD's processes; never later than the lease allows"},
+		{Name: "on-suspend", Arg: "WHAT", Preset: "continue", Usage: "while the connection is lost and the session may be alive: continue (until the lease demands the stop), freeze CMD (until the session is known to live) or kill it at once",
+			Set: cmdline.OneOf(&f.cfg.OnSuspend, []string{"continue", "freeze", "kill"}, []zkelect.OnSuspend{zkelect.SuspendContinue, zkelect.SuspendFreeze, zkelect.SuspendKill})},
+		{Name: "takeover-delay", Arg: "DURATION", Preset: "0s", Set: f.setTakeoverDelay,
+			Usage: "where a previous leader did not end cleanly, or none is known, wait this long, or its lease where that is longer, before CMD starts; auto is its lease alone"},
+		{Name: "fence", Arg: "CMD", Set: cmdline.Text(&f.cfg.FenceCommand),
+			Usage: "run by sh -c before CMD starts, once for each previous leader that did not end cleanly, which ZKELECT_PREVIOUS_ID, _HOST, _PID, _NODE, _TOKEN and _SINCE describe; if it fails CMD is not started"},
 		{Name: "tick-time", Arg: "DURATION", Preset: "auto", Set: f.setTickTime,
 			Usage: "the ensemble's tickTime, for the lease's margin"},
 		{Name: "isolate", Arg: "HOW", Preset: "auto", Usage: "what holds CMD's processes together: auto, pidns, cgroup or none",
@@ -104,6 +110,14 @@ func (f *runFlags) setTickTime(s string) error {
 		return nil
 	}
 	return cmdline.Positive(&f.cfg.TickTime)(s)
+}
+
+func (f *runFlags) setTakeoverDelay(s string) error {
+	if s == "auto" {
+		f.cfg.TakeoverDelay = zkelect.TakeoverAuto
+		return nil
+	}
+	return cmdline.Duration(&f.cfg.TakeoverDelay)(s)
 }
 
 func (p *program) runAction(f *runFlags, args []string) error {
@@ -232,7 +246,7 @@ func (f *runFlags) logEnd(w io.Writer, end *runEnd) {
 		attrs = append(attrs, slog.String("error", errorText(end.err)))
 	}
 	switch {
-	case end.Cause == zkelect.CauseError || end.Cause == zkelect.CauseLost:
+	case end.Cause == zkelect.CauseError, end.Cause == zkelect.CauseLost, end.Cause == zkelect.CauseFenceFailed:
 		level = slog.LevelError
 	case code != 0:
 		level = slog.LevelWarn

@@ -28,6 +28,7 @@ func TestRunExitCodes(t *testing.T) {
 		{zkelect.Outcome{Cause: zkelect.CauseResigned, Ran: true, Code: 143, Signal: syscall.SIGTERM}, nil, 121},
 		{zkelect.Outcome{Cause: zkelect.CauseLost, Ran: true, Code: 137, Signal: syscall.SIGKILL}, nil, 122},
 		{zkelect.Outcome{Cause: zkelect.CauseFenceFailed}, nil, 123},
+		{zkelect.Outcome{Cause: zkelect.CauseFenceFailed}, fmt.Errorf("%w: x", zkelect.ErrFence), 123},
 		{zkelect.Outcome{Cause: zkelect.CauseSkipped}, nil, 0},
 		{zkelect.Outcome{Cause: zkelect.CauseNotLeader, Leader: "web1:1"}, zkelect.ErrNotLeader, 124},
 		{zkelect.Outcome{Cause: zkelect.CauseError}, zkelect.ErrUnreachable, 125},
@@ -74,7 +75,7 @@ func TestRunConfig(t *testing.T) {
 	}{
 		{"", func(c zkelect.RunConfig) bool {
 			return c.StopTimeout == 5*time.Second && c.RequeueDelay == time.Second && c.ConnectTimeout == 10*time.Second &&
-				c.SessionTimeout == 30*time.Second && !c.NoWait && c.Wait == 0 && c.StopSignal == 0 && c.ID == "" && c.Auth == nil
+				c.TakeoverDelay == 0 && c.FenceCommand == "" && c.OnSuspend == zkelect.SuspendContinue && c.SessionTimeout == 30*time.Second && !c.NoWait && c.Wait == 0 && c.StopSignal == 0 && c.ID == "" && c.Auth == nil
 		}},
 		{"-n", func(c zkelect.RunConfig) bool { return c.NoWait }},
 		{"-w0", func(c zkelect.RunConfig) bool { return c.NoWait && c.Wait == 0 }},
@@ -85,6 +86,13 @@ func TestRunConfig(t *testing.T) {
 		{"--stop-timeout 0", func(c zkelect.RunConfig) bool { return c.StopTimeout == 0 }},
 		{"--tick-time 500ms", func(c zkelect.RunConfig) bool { return c.TickTime == 500*time.Millisecond }},
 		{"--tick-time auto", func(c zkelect.RunConfig) bool { return c.TickTime == 0 }},
+		{"--takeover-delay auto", func(c zkelect.RunConfig) bool { return c.TakeoverDelay == zkelect.TakeoverAuto }},
+		{"--takeover-delay=2m", func(c zkelect.RunConfig) bool { return c.TakeoverDelay == 2*time.Minute }},
+		{"--takeover-delay auto --takeover-delay 0", func(c zkelect.RunConfig) bool { return c.TakeoverDelay == 0 }},
+		{"--fence=fence-it", func(c zkelect.RunConfig) bool { return c.FenceCommand == "fence-it" && c.Fence == nil }},
+		{"--on-suspend freeze", func(c zkelect.RunConfig) bool { return c.OnSuspend == zkelect.SuspendFreeze }},
+		{"--on-suspend=kill", func(c zkelect.RunConfig) bool { return c.OnSuspend == zkelect.SuspendKill }},
+		{"--on-suspend continue", func(c zkelect.RunConfig) bool { return c.OnSuspend == zkelect.SuspendContinue }},
 		{"--id Zoë", func(c zkelect.RunConfig) bool { return c.ID == "Zoë" }},
 	} {
 		c := call{outcome: zkelect.Outcome{Cause: zkelect.CauseExited}}
@@ -93,6 +101,21 @@ func TestRunConfig(t *testing.T) {
 		}
 		if !test.good(c.run) || !slices.Equal(c.run.Command, []string{"sleep", "-n", "5"}) || c.run.Signals == nil {
 			t.Errorf("%s: %+v", test.args, c.run)
+		}
+	}
+}
+
+func TestTakeoverFlagsRefused(t *testing.T) {
+	for _, test := range []struct{ args, says string }{
+		{"--takeover-delay -1s", "negative"},
+		{"--takeover-delay soon", "not a duration"},
+		{"--takeover-delay=", "not a duration"},
+		{"--fence=", "empty"},
+		{"--on-suspend stop", "none of continue, freeze, kill"},
+	} {
+		c := call{outcome: zkelect.Outcome{Cause: zkelect.CauseExited}}
+		if code := c.zkelect(append(append([]string{"run", "-p", "/x"}, strings.Fields(test.args)...), "true")...); code != 125 || !strings.Contains(c.stderr.String(), test.says) || strings.Count(c.stderr.String(), "\n") != 1 {
+			t.Errorf("%s: exit %d: %s", test.args, code, &c.stderr)
 		}
 	}
 }

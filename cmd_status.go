@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path"
 	"reflect"
 	"strconv"
 	"text/tabwriter"
@@ -287,6 +288,9 @@ func writeTable(to io.Writer, e *zkelect.Election) {
 	if e.Last != nil {
 		fmt.Fprintf(w, "LAST\t%s\n", lastTerm(e.Last))
 	}
+	for _, u := range e.Unclean {
+		fmt.Fprintf(w, "UNCLEAN\t%s\n", uncleanTerm(u))
+	}
 	if len(e.Participants) > 0 {
 		w.Flush() // the columns below have other widths
 		fmt.Fprintln(w, "\n#\tID\tSTATE\tFOR")
@@ -315,6 +319,16 @@ func lastTerm(l *zkelect.LastTerm) string {
 	return s
 }
 
+// uncleanTerm is who led and came to no clean end.
+func uncleanTerm(u zkelect.UncleanTerm) string {
+	lease := time.Duration(u.Lease) * time.Millisecond
+	s := fmt.Sprintf("%s (%s), lease %s", cmdline.Printable(u.ID), cmdline.Printable(path.Base(u.Node)), cmdline.Span(lease))
+	if u.Since != nil {
+		s += ", led since " + clock(*u.Since)
+	}
+	return s
+}
+
 func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
 
 // age is the time since t, which is by the servers' clock: ours may be behind.
@@ -333,11 +347,17 @@ type lastView struct {
 	Until *cmdline.Stamp `json:"until,omitempty"`
 }
 
+type uncleanView struct {
+	zkelect.UncleanTerm
+	Since *cmdline.Stamp `json:"since,omitempty"`
+}
+
 type electionView struct {
 	*zkelect.Election
 	Leader       *participantView  `json:"leader"`
 	Participants []participantView `json:"participants"`
 	Last         *lastView         `json:"last,omitempty"`
+	Unclean      []uncleanView     `json:"unclean,omitempty"`
 }
 
 // writeJSON writes an election in one line.
@@ -351,6 +371,9 @@ func writeJSON(w io.Writer, e *zkelect.Election) error {
 	}
 	if l := e.Last; l != nil {
 		view.Last = &lastView{l, (*cmdline.Stamp)(l.Since), (*cmdline.Stamp)(l.Until)}
+	}
+	for _, u := range e.Unclean {
+		view.Unclean = append(view.Unclean, uncleanView{u, (*cmdline.Stamp)(u.Since)})
 	}
 	return cmdline.WriteJSON(w, view)
 }

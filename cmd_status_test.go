@@ -113,6 +113,27 @@ func TestStatusJSON(t *testing.T) {
 	}
 }
 
+func TestTakeoverStatus(t *testing.T) {
+	e := billing()
+	since := noon.Add(-time.Hour)
+	e.Unclean = []zkelect.UncleanTerm{
+		{ID: "web3:77", Node: "/jobs/billing/_c_1-latch-0000000004", FencingToken: 5, Since: &since, Host: "web3", PID: 77, Lease: 30_000},
+		{ID: "evil\x1b[2J", Node: "/jobs/billing/x", Lease: 4500},
+	}
+	c := call{inspector: &fakeInspector{elections: []*zkelect.Election{e}}}
+	c.zkelect("status", "/jobs/billing")
+	for _, want := range []string{"UNCLEAN   web3:77 (_c_1-latch-0000000004), lease 30s, led since 2026-11-22 ", "\nUNCLEAN   evil\\x1b[2J (x), lease 4.5s\n"} {
+		if text := c.stdout.String(); !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
+	c.zkelect("status", "/jobs/billing", "-o", "json")
+	const want = `"unclean":[{"id":"web3:77","node":"/jobs/billing/_c_1-latch-0000000004","fencing_token":5,"host":"web3","pid":77,"lease_ms":30000,"since":"2026-11-22T11:00:01.200Z"},`
+	if text := c.stdout.String(); !strings.Contains(text, want) {
+		t.Errorf("no %s in:\n%s", want, text)
+	}
+}
+
 func TestStatusAnswers(t *testing.T) {
 	yes := func(string) (bool, error) { return true, nil }
 	no := func(string) (bool, error) { return false, nil }

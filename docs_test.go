@@ -107,7 +107,7 @@ func TestReadmeHasEveryExitCode(t *testing.T) {
 		t.Fatal("want a table for run and one for status and resign")
 	}
 	for n, codes := range [][]int{
-		{exitResigned, exitLost, exitTimeout, exitFailed, exitNotExecutable, exitNotFound, exitSignal},
+		{exitResigned, exitLost, exitFenceFailed, exitTimeout, exitFailed, exitNotExecutable, exitNotFound, exitSignal},
 		{0, exitNo, exitError, exitTimeout},
 	} {
 		for _, code := range codes {

@@ -20,6 +20,7 @@ import (
 //
 //	job NAME [-in FILE] CMD...   start in the background, its input from a file or empty
 //	signal SIG NAME|@FILE        signal a job, or the process whose pid a file holds
+//	killtree NAME                kill a job and all its descendants in one blow
 //	ends NAME CODE               wait for its end with that exit code, or by that signal;
 //	                             stdout and stderr are its then
 //	exits CODE [-in FILE] CMD... run in the foreground, likewise
@@ -43,6 +44,7 @@ func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args 
 		"within":   scriptWithin,
 		"job":      scriptJob,
 		"signal":   scriptSignal,
+		"killtree": scriptKillTree,
 		"ends":     scriptEnds,
 		"exits":    scriptExits,
 		"waitfor":  scriptWaitFor,

@@ -42,8 +42,8 @@ type host interface {
 	armed(ctx context.Context, name string) error
 	// leased tells the lease in force: whoever hears nothing more has the work
 	// stopped at stop, killed at kill and dead at end. The next word comes before
-	// own unless this process hangs.
-	leased(stop, kill, end, own time.Duration)
+	// own unless this process hangs. It returns for how long nobody has heard.
+	leased(stop, kill, end, own time.Duration) (silent time.Duration)
 	// released: the term is over, or none is wanted any more.
 	released()
 }
@@ -51,10 +51,10 @@ type host interface {
 // free is the host of works that need none.
 type free struct{}
 
-func (free) near()                               {}
-func (free) armed(context.Context, string) error { return nil }
-func (free) leased(_, _, _, _ time.Duration)     {}
-func (free) released()                           {}
+func (free) near()                                         {}
+func (free) armed(context.Context, string) error           { return nil }
+func (free) leased(_, _, _, _ time.Duration) time.Duration { return 0 }
+func (free) released()                                     {}
 
 // guarded is a Work that others may end.
 type guarded interface {
@@ -89,6 +89,9 @@ type Candidate struct {
 	warned    bool // that the grace does not fit
 	tick      tick
 	hostPID   bool // the id is the default one
+	// unsaid is how terms of ours ended whose closing could not be said, by their
+	// queue node: the next opening says it.
+	unsaid map[string]conclusion
 	// blockedBy is the leader before, while its tree keeps us from leading.
 	blockedBy string
 }
@@ -129,6 +132,7 @@ func NewCandidate(cfg CandidateConfig) (*Candidate, error) {
 		probe:   probeTick,
 		stop:    make(chan struct{}),
 		kill:    make(chan struct{}),
+		unsaid:  map[string]conclusion{},
 		hostPID: hostPID,
 	}, nil
 }
@@ -147,8 +151,8 @@ func (c *Candidate) Kill() {
 
 // Run contends until the configuration says that it is over. It returns when
 // nothing of any work is alive and the session is closed. The end of ctx is as
-// a call of Stop. The error is nil unless Cause is CauseError or
-// CauseNotLeader.
+// a call of Stop. The error is nil unless Cause is CauseError,
+// CauseNotLeader or CauseFenceFailed.
 func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Outcome, error) {
 	defer context.AfterFunc(ctx, func() { c.Stop(0) })()
 	// Not a child of ctx: what must be said to the servers after the end of

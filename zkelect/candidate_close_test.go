@@ -83,7 +83,8 @@ func TestQueueNodeDeletedInTheTerm(t *testing.T) {
 }
 
 // Where the closing cannot be said, the session is given up, and no second one
-// of the same candidate runs anything before it has expired.
+// of the same candidate runs anything before it has expired. Its next opening
+// says how the term ended: its work was dead.
 func TestClosingWhileCutOff(t *testing.T) {
 	inWorld(t, func(w *fakeWorld) {
 		a, k := w.lead("a", fakePlan{runs: 30 * time.Second, code: 1}, func(c *CandidateConfig) { c.Requeue = RequeueAlways })
@@ -95,7 +96,7 @@ func TestClosingWhileCutOff(t *testing.T) {
 		if again.term.Session == k.term.Session || !w.sessions[0].gone {
 			t.Errorf("session %x after %x, which is gone: %v", again.term.Session, k.term.Session, w.sessions[0].gone)
 		}
-		if r := w.record(); len(r.Unclean) != 1 {
+		if r := w.record(); len(r.Unclean) != 0 || r.Last.Cause != CauseExited || *r.Last.ExitCode != 1 {
 			t.Errorf("record %s", r.encode())
 		}
 	})

@@ -50,7 +50,8 @@ func newChaos(w *fakeWorld, seed uint64) *chaos {
 	x := &chaos{w: w, r: r, rate: []float64{0, .005, .02, .05}[r.IntN(4)]}
 	w.timeout = []time.Duration{4, 6, 10, 30}[r.IntN(4)] * time.Second
 	w.direct = r.IntN(3) == 0
-	w.early = r.IntN(4) == 0
+	w.early = r.IntN(3) == 0
+	w.proof = r.IntN(3) == 0
 	w.behind = r.IntN(2) == 0
 	// The margin's jitter holds what is under way for no longer than 250 ms.
 	slow := []time.Duration{2, 20, 100}[r.IntN(3)] * ms
@@ -97,6 +98,22 @@ func (x *chaos) plan(int) fakePlan {
 	return p
 }
 
+func (x *chaos) fencePlan(int) fakePlan {
+	rng := x.w.rng // with the lock held
+	p := fakePlan{
+		runs: 10*ms + upTo(rng, 10*time.Second), leaves: rng.IntN(4) == 0,
+		stopTakes: upTo(rng, 8*time.Second), killTakes: upTo(rng, x.w.timeout/10) * 9 / 10,
+	}
+	switch rng.IntN(12) {
+	case 0:
+		p.code = 1
+	case 1:
+		p.fails = fmt.Errorf("cannot start")
+	}
+	p.killTakes = min(p.killTakes, 900*ms)
+	return p
+}
+
 func (x *chaos) bear() {
 	if len(x.running) >= 5 {
 		return
@@ -111,7 +128,16 @@ func (x *chaos) bear() {
 			c.Wait = time.Second + upTo(x.r, time.Minute)
 		}
 		c.NoWait = x.r.IntN(12) == 0
+		c.OnSuspend = []OnSuspend{SuspendContinue, SuspendContinue, SuspendFreeze, SuspendKill}[x.r.IntN(4)]
+		if x.w.proof {
+			c.TakeoverDelay = TakeoverAuto
+		} else if x.r.IntN(6) == 0 {
+			c.TakeoverDelay = ms + upTo(x.r, 20*time.Second)
+		}
 	})
+	if !x.w.proof && x.r.IntN(3) == 0 {
+		c.fences(x.fencePlan)
+	}
 	x.born++
 	c.plan = x.plan
 	c.begin()

@@ -19,6 +19,9 @@ const (
 	DefaultRequeueDelay   = time.Second
 )
 
+// maxSessionTimeout is the longest session that may be asked for.
+const maxSessionTimeout = 24 * time.Hour
+
 // maxRequeueDelay is where the doubling of RequeueDelay ends.
 const maxRequeueDelay = 30 * time.Second
 
@@ -71,6 +74,20 @@ const (
 	RequeueAlways                // also after the work ended by itself
 )
 
+// TakeoverAuto is the TakeoverDelay that is as long as the record demands.
+const TakeoverAuto time.Duration = -1
+
+// OnSuspend says what becomes of the work while the connection is lost and the
+// session may be alive.
+type OnSuspend int
+
+// The ways to meet a lost connection. The zero value relies on the lease alone.
+const (
+	SuspendContinue OnSuspend = iota // the work goes on until the lease demands the stop
+	SuspendFreeze                    // it is frozen until the session is proved to live
+	SuspendKill                      // it is killed at once
+)
+
 // CandidateConfig is what contending needs beyond a Config.
 type CandidateConfig struct {
 	Config
@@ -90,6 +107,21 @@ type CandidateConfig struct {
 	StopTimeout time.Duration
 	// TickTime is the ensemble's tickTime; 0 asks the servers.
 	TickTime time.Duration
+	// TakeoverDelay, if not 0, has a new leader wait where a term before it
+	// did not end cleanly, or no record is there: from the moment it saw itself
+	// first, for this long and no shorter than the leases of those terms. Then
+	// nothing of them is alive even where the servers ended their sessions
+	// early. TakeoverAuto waits for the leases alone. Default 0, no wait.
+	TakeoverDelay time.Duration
+	// Fence, if not nil, starts what makes sure that a term before, which did
+	// not end cleanly, does no more harm: once for each such term, the oldest
+	// first, one after the other, before the work of the new term. Where one
+	// ends with another code than 0, or cannot be started, the term ends with
+	// CauseFenceFailed.
+	Fence func(Term, Previous) (Work, error)
+	// OnSuspend says what becomes of the work, and of a fence's, while the
+	// connection is lost. Default SuspendContinue.
+	OnSuspend OnSuspend
 }
 
 func (c *Config) setDefaults() {
@@ -144,7 +176,7 @@ func (c Config) Validate() error {
 	if c.SessionTimeout < time.Millisecond {
 		return fmt.Errorf("%w: session timeout %v is too short; give at least a second", ErrConfig, c.SessionTimeout)
 	}
-	if c.SessionTimeout > 24*time.Hour {
+	if c.SessionTimeout > maxSessionTimeout {
 		return fmt.Errorf("%w: session timeout %v is longer than a day; servers grant at most 20 ticks (40s by default)", ErrConfig, c.SessionTimeout)
 	}
 	if c.ConnectTimeout < 0 {
@@ -171,6 +203,12 @@ func (c CandidateConfig) Validate() error {
 		if d.d < 0 {
 			return fmt.Errorf("%w: %s %v is negative", ErrConfig, d.name, d.d)
 		}
+	}
+	if c.TakeoverDelay < 0 && c.TakeoverDelay != TakeoverAuto {
+		return fmt.Errorf("%w: takeover delay %v is negative", ErrConfig, c.TakeoverDelay)
+	}
+	if c.OnSuspend < SuspendContinue || c.OnSuspend > SuspendKill {
+		return fmt.Errorf("%w: unknown way %d to meet a lost connection", ErrConfig, c.OnSuspend)
 	}
 	return nil
 }

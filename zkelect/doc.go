@@ -17,12 +17,15 @@
 //
 // A whole machine that is paused and resumed runs its work for an instant
 // after its term is over; so does a clock that runs at another rate than the
-// servers'. Work of a Candidate's caller that is no process can only be asked to
+// servers', or a session that they end early: CandidateConfig.TakeoverDelay then
+// still keeps two terms' work apart. Work of a Candidate's caller that is no process can only be asked to
 // stop: Go cannot end a goroutine. Participants that are not zkelect know nothing of
 // the node that stands for a living child, so towards them only the queue
 // excludes. Against all of these hand the fencing token (Term.Token) to the
 // resource and let it refuse a smaller one than it has seen.
 //
 // The package never exits the process and never prints; what happens is told
-// to Config.Observer.
+// to Config.Observer. The one exception is a process that was started as
+// zkelect-survivor: it closes the term of a process that died, before its own
+// main would run.
 package zkelect

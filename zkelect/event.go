@@ -22,12 +22,20 @@ const (
 	EventBudget                  // the lease in force: deadline, stop, grace, heartbeat, tick
 	EventGrace                   // the grace does not fit: asked, grace, needed
 	EventLeading                 // the term is open: token, node
+	EventTakeover                // the work waits for the leases of terms without a clean end: for, delay, until, unclean
+	EventMissing                 // the work waits since there was no record: for, delay, until
+	EventFencing                 // a term without a clean end is fenced: previous, node, host, pid
+	EventFenced                  // that succeeded and is recorded: previous, node
+	EventFenceFailed             // that failed: previous, node, code, signal
 	EventStarted                 // the work runs: pid
+	EventFrozen                  // the connection is lost and the work is frozen
+	EventThawed                  // the session was proved to live and the work goes on
 	EventResign                  // a request to resign is honoured: by, to
 	EventAside                   // stepping aside for a transfer: to
 	EventStopping                // the work is asked to stop: cause, grace
 	EventKilling                 // the work is killed: cause
 	EventLost                    // leadership lost: reason
+	EventUnheard                 // the guard does not answer: since, left
 	EventReleased                // the term is closed
 	EventUnreleased              // the term could not be closed: error
 	EventRequeue                 // contending again: after
@@ -51,12 +59,20 @@ var kinds = map[Kind]struct {
 	EventBudget:      {"lease budget", slog.LevelInfo},
 	EventGrace:       {"the stop timeout does not fit the session timeout", slog.LevelWarn},
 	EventLeading:     {"leading", slog.LevelInfo},
+	EventTakeover:    {"waiting until nothing can be alive of the terms that did not end cleanly", slog.LevelWarn},
+	EventMissing:     {"waiting for as long as a term that nobody knows of may live, since there was no record; nothing is proved against a participant that is not a zkelect", slog.LevelWarn},
+	EventFencing:     {"fencing a term that did not end cleanly", slog.LevelWarn},
+	EventFenced:      {"fenced", slog.LevelInfo},
+	EventFenceFailed: {"fencing failed", slog.LevelError},
 	EventStarted:     {"started", slog.LevelInfo},
+	EventFrozen:      {"the command is frozen until the session is known to live", slog.LevelWarn},
+	EventThawed:      {"the command goes on", slog.LevelInfo},
 	EventResign:      {"resigning on request", slog.LevelInfo},
 	EventAside:       {"stepping aside for a transfer", slog.LevelInfo},
 	EventStopping:    {"stopping", slog.LevelInfo},
 	EventKilling:     {"killing", slog.LevelWarn},
 	EventLost:        {"leadership lost", slog.LevelError},
+	EventUnheard:     {"the guard process does not answer; is it stopped? It and the command are killed when the lease that it knows is over", slog.LevelWarn},
 	EventReleased:    {"released", slog.LevelInfo},
 	EventUnreleased:  {"the term could not be closed; the servers end it with the session", slog.LevelWarn},
 	EventRequeue:     {"contending again", slog.LevelInfo},

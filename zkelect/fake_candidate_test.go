@@ -14,6 +14,11 @@ type fakeCandidate struct {
 	id    string
 	plan  func(n int) fakePlan // of its nth work
 	works []*fakeWork
+	// The same of what it fences.
+	fencePlan  func(n int) fakePlan
+	fenceWorks []*fakeWork
+	wrap       func(*fakeWork) Work
+
 	out   Outcome
 	err   error
 	done  chan struct{}
@@ -89,25 +94,41 @@ func (c *fakeCandidate) begin() {
 }
 
 func (c *fakeCandidate) start(t Term) (Work, error) {
+	k, err := c.starts(t, nil)
+	switch {
+	case k == nil:
+		return nil, err
+	case c.wrap != nil:
+		return c.wrap(k), err
+	}
+	return k, err
+}
+
+// starts starts a work, or the fence for a term before.
+func (c *fakeCandidate) starts(t Term, previous *Previous) (*fakeWork, error) {
 	w := c.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	plan := c.plan(len(c.works))
-	if plan.fails != nil {
-		return nil, plan.fails
+	works, plan := &c.works, c.plan
+	if previous != nil {
+		works, plan = &c.fenceWorks, c.fencePlan
 	}
-	k := &fakeWork{w: w, c: c, term: t, plan: plan, startedAt: w.now(), exited: make(chan struct{}), done: make(chan struct{})}
-	c.works, w.works = append(c.works, k), append(w.works, k)
-	w.note("%s: work starts, token %x", c.id, t.Token)
+	p := plan(len(*works))
+	if p.fails != nil {
+		return nil, p.fails
+	}
+	k := &fakeWork{w: w, c: c, term: t, plan: p, previous: previous, startedAt: w.now(), exited: make(chan struct{}), done: make(chan struct{})}
+	*works, w.works = append(*works, k), append(w.works, k)
+	w.note("%s: work starts, token %x, fence %+v", c.id, t.Token, previous)
 	w.started(k)
-	if plan.runs > 0 {
-		time.AfterFunc(plan.runs, k.locked(func() {
-			if plan.leaves {
-				k.exit(plan.code, 0)
+	if p.runs > 0 {
+		time.AfterFunc(p.runs, k.locked(k.unfrozen(func() {
+			if p.leaves {
+				k.exit(p.code, 0)
 			} else {
-				k.end(plan.code, 0)
+				k.end(p.code, 0)
 			}
-		}))
+		})))
 	}
 	return k, nil
 }

@@ -79,7 +79,7 @@ func (w *fakeWorld) opened(s *fakeSession, r *fakeRequest) {
 // started: a work is started in an open term alone, and never beside another.
 func (w *fakeWorld) started(work *fakeWork) {
 	for _, other := range w.works {
-		if other != work && other.alive() && !w.early {
+		if other != work && other.alive() && (!w.early || w.proof && !work.fence()) {
 			w.violated("%s starts its work while that of %s is alive", work.c.id, other.c.id)
 		}
 	}
@@ -112,6 +112,10 @@ type fakeWork struct {
 
 	startedAt, endedAt time.Duration
 	stops, kills       []time.Duration
+	freezes, thaws     []time.Duration
+	frozen             bool
+	later              []func()  // what it would have done while frozen
+	previous           *Previous // for which it is the fence
 	exited, done       chan struct{}
 	over               bool
 	mainOver           bool
@@ -152,7 +156,7 @@ func (k *fakeWork) Stop() {
 		k.stops = append(k.stops, k.w.now())
 		k.w.note("%s: work is stopped", k.c.id)
 		if k.plan.stopTakes >= 0 {
-			time.AfterFunc(k.plan.stopTakes, k.locked(func() { k.end(0, syscall.SIGTERM) }))
+			time.AfterFunc(k.plan.stopTakes, k.locked(k.unfrozen(func() { k.end(0, syscall.SIGTERM) })))
 		}
 	})()
 }

@@ -29,6 +29,9 @@ type fakeWorld struct {
 	// early tells that a test ends sessions before their time: then nothing
 	// on the clients' end can keep the works apart.
 	early bool
+	// proof tells that all candidates have a delay of the takeover: then even
+	// so no two works are alive at a time.
+	proof bool
 	// latency is how long a message is under way, reconnect how long it takes
 	// to find another server.
 	latency, reconnect func() time.Duration

@@ -2,6 +2,7 @@ package zkelect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,6 +39,41 @@ func (r *runner) theGuard() (*child.Guard, error) {
 	return g, nil
 }
 
+// startUnderGuard starts a command of the term.
+func (r *runner) startUnderGuard(name string, c child.Command) (*child.Process, error) {
+	g, err := r.theGuard()
+	if err != nil {
+		return nil, err
+	}
+	begun := make(chan struct{})
+	defer close(begun)
+	go func() {
+		select {
+		case <-r.c.kill: // an exec from a dead file server may never end
+			g.Kill()
+		case <-begun:
+		}
+	}()
+	p, err := g.Start(c)
+	switch {
+	case errors.Is(err, child.ErrGuard):
+		return nil, errWorkLost
+	case err != nil:
+		return nil, fmt.Errorf("%w %s: %w", ErrStart, name, err)
+	}
+	return p, nil
+}
+
+// isolation is the level in force.
+func (r *runner) isolation() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.guard == nil {
+		return ""
+	}
+	return r.guard.Level().String()
+}
+
 // tryIsolation finds out now, and not with the first term, whether what was asked
 // for can be had.
 func (r *runner) tryIsolation() error {
@@ -67,13 +103,14 @@ func (r *runner) armed(ctx context.Context, name string) error {
 	return nil
 }
 
-func (r *runner) leased(stop, kill, end, own time.Duration) {
+func (r *runner) leased(stop, kill, end, own time.Duration) (silent time.Duration) {
 	r.mu.Lock()
 	g := r.guard
 	r.mu.Unlock()
-	if g != nil {
-		g.Lease(stop, kill, end, own)
+	if g == nil {
+		return 0
 	}
+	return g.Lease(stop, kill, end, own)
 }
 
 func (r *runner) released() {

@@ -35,6 +35,18 @@ type LastTerm struct {
 	Until    *time.Time `json:"until,omitempty"`
 }
 
+// UncleanTerm is one that did not end cleanly: nobody has shown yet that its
+// work is dead. A later leader fences it, or outlasts its lease.
+type UncleanTerm struct {
+	ID           string     `json:"id"`
+	Node         string     `json:"node"`
+	FencingToken int64      `json:"fencing_token,omitempty"`
+	Since        *time.Time `json:"since,omitempty"`
+	Host         string     `json:"host,omitempty"`
+	PID          int        `json:"pid,omitempty"`
+	Lease        int64      `json:"lease_ms"` // its session timeout
+}
+
 // Election is what status shows.
 type Election struct {
 	Path         string        `json:"path"`
@@ -42,6 +54,8 @@ type Election struct {
 	Leader       *Participant  `json:"leader"`
 	Participants []Participant `json:"participants"`
 	Last         *LastTerm     `json:"last,omitempty"`
+	// Unclean are the terms without a clean end, the oldest first.
+	Unclean []UncleanTerm `json:"unclean,omitempty"`
 	// Warnings are for people: garbage, nodes that are not ephemeral.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -219,8 +233,12 @@ func (s *snapshot) last() {
 	if l := s.rec.Last; l != nil {
 		s.Last = &LastTerm{ID: l.ID, Cause: l.Cause, ExitCode: l.ExitCode, Since: l.Since, Until: l.Until}
 	}
+	for _, t := range s.rec.Unclean {
+		s.unclean(t)
+	}
 	if t := s.rec.Term; t != nil && !t.Clean && s.live == "" {
 		s.Last = &LastTerm{ID: t.ID, Cause: CauseUnclean, Since: t.Since}
+		s.unclean(*t)
 	}
 	if s.Leader != nil {
 		// The slice may have moved since the pointer was taken.
@@ -230,6 +248,13 @@ func (s *snapshot) last() {
 			}
 		}
 	}
+}
+
+func (s *snapshot) unclean(t termRecord) {
+	p := s.previous(t)
+	s.Unclean = append(s.Unclean, UncleanTerm{
+		ID: p.ID, Node: p.Node, FencingToken: p.Token, Since: t.Since, Host: p.Host, PID: p.PID, Lease: p.Lease.Milliseconds(),
+	})
 }
 
 // consistent tells whether what was read can have been so at one instant: live

@@ -17,8 +17,13 @@ type leading struct {
 	c    *Candidate
 	t    *term
 	ctx  context.Context // ends with the term
-	work Work            // nil until it is started
+	work Work            // nil until it is started; the fence's, while that runs
 	out  Outcome
+	err  error // beside the outcome
+
+	fence        // of the terms before
+	suspend      // what becomes of the work meanwhile
+	told    bool // that the work waits for the terms before
 
 	starting bool // the work, beside the loop
 	starts   chan startedWork
@@ -30,7 +35,10 @@ type leading struct {
 	proved     bool // a check was answered since the opening
 	beatAt     time.Duration
 
+	unheard bool // by the guard, and told so
+
 	stopping bool
+	asked    bool // the work was asked to stop
 	killed   bool
 	graceEnd time.Duration // of the stop, as the lease stood when it began
 	exited   bool
@@ -43,12 +51,6 @@ type beat struct {
 	gone               string // the node that a server says is gone
 }
 
-// startedWork is a work, or why there is none.
-type startedWork struct {
-	work Work
-	err  error
-}
-
 // never is further away than any lease.
 const never = time.Duration(1<<63 - 1)
 
@@ -57,7 +59,8 @@ const never = time.Duration(1<<63 - 1)
 func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	l := &leading{c: c, t: t, ctx: ctx, beats: make(chan beat, 1), starts: make(chan startedWork, 1), connected: true, connection: t.connection}
+	l := &leading{c: c, t: t, ctx: ctx, beats: make(chan beat, 1), starts: make(chan startedWork, 1), connected: true, connection: t.connection,
+		fence: fence{recorded: make(chan fenceRecord, 1)}}
 	c.cfg.emit(EventLeading, slog.String("node", t.Node), slog.Int64("token", t.Token), slog.String("session", sessionHex(t.Session)))
 	tickKnown := c.learnTick()
 	own := l.watchOwn()
@@ -78,12 +81,14 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 		l.tellHost(now)
 		l.advance(now, start)
 		if l.over() {
-			return l.out, nil
+			return l.out, l.err
 		}
 		timer.Reset(l.next() - now)
 		select {
 		case b := <-l.beats:
 			l.beaten(b)
+		case r := <-l.recorded:
+			l.fenced(r)
 		case gone := <-own:
 			l.lost(gone)
 		case b := <-resigned:
@@ -115,27 +120,6 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 	}
 }
 
-func (l *leading) exitedC() <-chan struct{} {
-	if l.work == nil || l.exited {
-		return nil
-	}
-	return l.work.Exited()
-}
-
-func (l *leading) lapsedC() <-chan struct{} {
-	if g, ok := l.work.(guarded); ok && !l.stopping {
-		return g.Lapsed()
-	}
-	return nil
-}
-
-func (l *leading) doneC() <-chan struct{} {
-	if l.work == nil {
-		return nil
-	}
-	return l.work.Done()
-}
-
 // over tells whether nothing of the work is alive, for good.
 func (l *leading) over() bool {
 	if l.work == nil {
@@ -144,10 +128,14 @@ func (l *leading) over() bool {
 	select {
 	case <-l.work.Done():
 	default:
-		return false
+		return brokenRelease && l.stopping
 	}
 	if !l.exited {
 		l.workExited()
+	}
+	if l.fencing != nil && !l.stopping {
+		l.recordFence()
+		return false
 	}
 	return true
 }
@@ -166,7 +154,7 @@ func (l *leading) next() time.Duration {
 		stopAt, _ := lease.stopAt()
 		at = min(at, stopAt)
 	}
-	if at == never {
+	if at = min(at, l.due()); at == never {
 		return l.c.now() + l.t.lease.heartbeat()
 	}
 	// Go's timers stand still while the host is suspended: look again in time.
@@ -180,7 +168,11 @@ func (l *leading) tellHost(now time.Duration) {
 		return
 	}
 	stop, _ := lease.stopAt()
-	l.c.host.leased(stop, lease.killAt(), lease.deadline, now+3*lease.heartbeat())
+	silent := l.c.host.leased(stop, lease.killAt(), lease.deadline, now+3*lease.heartbeat())
+	if silent > lease.patience() && !l.unheard {
+		l.c.cfg.emit(EventUnheard, slog.Duration("since", silent), slog.Duration("left", lease.deadline-now))
+	}
+	l.unheard = silent > lease.patience()
 }
 
 // advance does what is due at now.
@@ -199,52 +191,10 @@ func (l *leading) advance(now time.Duration, start func(Term) (Work, error)) {
 	if l.stopping && !l.killed && l.work != nil && now >= l.killAt() {
 		l.kill("the grace is over")
 	}
-	if l.work != nil || l.starting || l.stopping {
-		return
+	l.tidyFence(now)
+	if l.work == nil && !l.starting && !l.stopping {
+		l.begins(now, start)
 	}
-	if lease.startable(now, l.proved) {
-		select {
-		case <-l.c.stop: // asked to stop meanwhile: nothing is started any more
-			return
-		default:
-		}
-		l.starting = true
-		go func() {
-			work, err := start(l.t.Term)
-			l.starts <- startedWork{work, err}
-		}()
-	} else if l.connected && !l.beating && !l.proved {
-		l.beat() // the opening took too long to be the proof
-	}
-}
-
-// workStarted takes the work, or tells why there is none.
-func (l *leading) workStarted(s startedWork) error {
-	l.starting = false
-	switch {
-	case errors.Is(s.err, errWorkLost):
-		l.lost(s.err.Error())
-	case s.err != nil && l.stopping: // killed while it was being started
-	case s.err != nil:
-		l.out.Cause = CauseError
-		return s.err
-	default:
-		l.work, l.out.Ran = s.work, true
-		// What was decided meanwhile.
-		if l.stopping {
-			l.work.Stop()
-		}
-		if l.killed {
-			l.work.Kill()
-		}
-	}
-	return nil
-}
-
-// lapsed is for a work that is being ended without us: this process stood still.
-func (l *leading) lapsed() {
-	l.c.cfg.emit(EventLost, slog.String("reason", "the guard heard of no lease that goes on"))
-	l.stop(CauseLost)
 }
 
 // beat sends one check. Its time is taken before it is sent.
@@ -268,6 +218,7 @@ func (l *leading) beaten(b beat) {
 	switch {
 	case b.err == nil:
 		l.proved = true
+		l.assure(b.sentAt)
 		l.t.lease.shrink(l.c.sess.timeout())
 		l.t.lease.renew(b.sentAt, b.answeredAt)
 	case b.gone != "":
@@ -293,8 +244,10 @@ func (l *leading) followSession() {
 		l.connected = false
 		at, _ := l.t.lease.stopAt()
 		l.c.cfg.emit(EventSuspended, slog.Duration("stop_in", at-l.c.now()))
+		l.suspended()
 	case st == sessionConnected && connection != l.connection:
 		l.connection, l.connected = connection, true
+		l.reconnected()
 		l.t.lease.shrink(l.c.sess.timeout())
 		l.t.lease.reconnected()
 		l.c.cfg.emit(EventReconnected, slog.String("session", sessionHex(l.c.sess.id())))
@@ -366,7 +319,7 @@ func (l *leading) stop(cause Cause) {
 	l.begin(cause)
 	if l.work != nil {
 		l.c.cfg.emit(EventStopping, slog.String("cause", string(cause)), slog.Duration("grace", l.killAt()-l.c.now()))
-		l.work.Stop()
+		l.ask()
 	}
 }
 
@@ -388,36 +341,6 @@ func (l *leading) kill(reason string) {
 	if l.work != nil {
 		l.c.cfg.emit(EventKilling, slog.String("reason", reason))
 		l.work.Kill()
-	}
-}
-
-// workExited notes how the main part of the work ended. What is left of it is
-// asked to end too.
-func (l *leading) workExited() {
-	l.exited = true
-	l.out.Code, l.out.Signal = l.work.Status()
-	cause := CauseExited
-	if l.out.Signal != 0 {
-		cause = CauseSignalled
-	}
-	if g, ok := l.work.(guarded); ok && !l.stopping {
-		select {
-		case <-g.Lapsed():
-			l.lapsed()
-		default:
-		}
-		if g.Orphaned() {
-			l.lost(errWorkLost.Error())
-		}
-	}
-	if l.stopping {
-		return
-	}
-	l.begin(cause)
-	select {
-	case <-l.work.Done():
-	default:
-		l.work.Stop()
 	}
 }
 

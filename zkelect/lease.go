@@ -144,6 +144,10 @@ func (l *lease) renew(sentAt, answeredAt time.Duration) {
 }
 
 func (l *lease) extend() {
+	if brokenNoLease {
+		l.deadline = never
+		return
+	}
 	l.deadline = max(l.deadline, l.renewed+l.timeout-l.margin(l.spacing))
 }
 

@@ -22,6 +22,10 @@ type term struct {
 	connection int
 	// unanswered is the bound of requests while leading.
 	unanswered time.Duration
+	// What is carried from terms before: those that did not end cleanly, the
+	// oldest first, and whether there was no record, so that there may be more.
+	unclean []termRecord
+	missing bool
 
 	// The record as this term's own last write left it; nil where that is
 	// not known.
@@ -62,7 +66,7 @@ func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, e
 		if rec.names(name) {
 			return c.adopt(ctx, t, rec)
 		}
-		next := rec.open(c.record(name))
+		next := rec.concluded(c.unsaid).open(c.record(name))
 		_, t.connection, _ = c.sess.status()
 		sentAt := c.now()
 		// The caller's wish to stop does not cut it short: the answer matters.
@@ -73,6 +77,7 @@ func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, e
 			stat := res[opSide].Stat
 			next.stamped(msTime(stat.Mtime), stat.Mzxid)
 			t.rec, t.version = next, stat.Version
+			t.unclean, t.missing = next.Unclean, next.Missing
 			c.opened(t, stat.Mzxid, msTime(stat.Mtime))
 			return t, nil
 		case op == opQueue && errors.Is(err, zk.ErrNoNode):
@@ -116,6 +121,7 @@ func (p place) catchUp(ctx context.Context, s session) error {
 // opened completes an open term. An opening counts as a check that was sent
 // when the multi was sent; one that was learned of by reading renews nothing.
 func (c *Candidate) opened(t *term, token int64, since time.Time) {
+	clear(c.unsaid) // the opening has said it
 	t.lease = lease{budget: c.budget()}
 	if t.opened > 0 {
 		t.lease.renew(t.opened, c.now())
@@ -137,6 +143,7 @@ func (c *Candidate) adopt(ctx context.Context, t *term, rec *record) (*term, err
 		// nothing behind.
 		return nil, errDoubt
 	}
+	t.unclean, t.missing = rec.Unclean, rec.Missing
 	c.opened(t, stat.Czxid, msTime(stat.Ctime))
 	return t, nil
 }

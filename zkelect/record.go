@@ -16,6 +16,10 @@ const recordFormat = 1
 // the one before.
 const maxUnclean = 100
 
+// maxLease bounds what is believed of a lease in the record, which may be
+// garbage: no Config asks for a longer session.
+const maxLease = maxSessionTimeout
+
 // termRecord names a term. A term is named by its leader's queue node, whose
 // name holds a UUID that is never used twice.
 type termRecord struct {
@@ -58,6 +62,9 @@ type record struct {
 	Term    *termRecord  `json:"term,omitempty"`
 	Last    *endRecord   `json:"last,omitempty"`
 	Unclean []termRecord `json:"unclean,omitempty"`
+	// Missing tells that there was no record when a term was opened, and that
+	// none has waited since: there may have been terms that nobody knows of.
+	Missing bool `json:"missing,omitempty"`
 
 	unknown map[string]json.RawMessage
 }
@@ -83,7 +90,7 @@ func parseRecord(data []byte, recipe Recipe, path string) (*record, error) {
 	if r.Recipe != recipe.String() {
 		return nil, fmt.Errorf("%w: the election of %s is of recipe %q, not %q; use --recipe %s, or another --path", ErrUnsafe, path, r.Recipe, recipe, r.Recipe)
 	}
-	for _, known := range []string{"format", "recipe", "term", "last", "unclean"} {
+	for _, known := range []string{"format", "recipe", "term", "last", "unclean", "missing"} {
 		delete(r.unknown, known)
 	}
 	return &r, nil
@@ -121,6 +128,7 @@ func (r *record) stamped(mtime time.Time, zxid int64) {
 func (r *record) open(t termRecord) *record {
 	next := *r
 	next.Unclean = slices.Clone(r.Unclean)
+	next.Missing = r.Missing || r.Term == nil
 	if old := r.Term; old != nil && !old.Clean {
 		next.Unclean = append(next.Unclean, *old)
 		next.Last = &endRecord{ID: old.ID, Cause: CauseUnclean, Since: old.Since}
@@ -134,21 +142,64 @@ func (r *record) open(t termRecord) *record {
 	return &next
 }
 
-// close is the record of a term that ended cleanly. Terms before it whose lease
-// is not longer than waited are over, whatever became of them.
+// outlived is how long the processes of the term may live on after it was
+// superseded, by the clock of another host: its lease and what the two clocks
+// may differ by. A term whose lease is not known counts with the one given.
+func (t termRecord) outlived(unknown time.Duration) time.Duration {
+	lease := time.Duration(min(t.Lease, maxLease.Milliseconds())) * time.Millisecond
+	if lease <= 0 {
+		lease = unknown
+	}
+	return bothRates(lease)
+}
+
+// close is the record of a term that ended cleanly. What it carried from terms
+// before it stays, unless its work ran, and it waited them out since it saw
+// itself first: then they are over, whatever became of them. waited is 0 where
+// no work ran: a term without a child clears nothing.
 func (r *record) close(end endRecord, waited time.Duration) *record {
 	next := *r
 	term := *r.Term
 	term.Clean = true
 	next.Term = &term
 	next.Last = &end
+	own := time.Duration(term.Lease) * time.Millisecond
 	next.Unclean = nil
 	for _, t := range r.Unclean {
-		if time.Duration(t.Lease)*time.Millisecond >= waited {
+		if t.outlived(own) >= waited {
 			next.Unclean = append(next.Unclean, t)
 		}
 	}
+	next.Missing = r.Missing && term.outlived(own) >= waited
 	return &next
+}
+
+// concluded is the record without the terms whose ends are known, by their queue
+// node: their work was dead before anybody tried to say so.
+func (r *record) concluded(ends map[string]conclusion) *record {
+	next := *r
+	next.Unclean = slices.DeleteFunc(slices.Clone(r.Unclean), func(t termRecord) bool {
+		_, known := ends[t.Node]
+		return known
+	})
+	if next.Term != nil && !next.Term.Clean {
+		if end, known := ends[next.Term.Node]; known {
+			return next.close(end.endRecord, end.waited)
+		}
+	}
+	return &next
+}
+
+// fenced is the record after the fencing of the term of the queue node.
+func (r *record) fenced(node string) *record {
+	next := *r
+	next.Unclean = slices.DeleteFunc(slices.Clone(r.Unclean), func(t termRecord) bool { return t.Node == node })
+	return &next
+}
+
+// carries tells whether the term of the queue node is among the unclean.
+func (r *record) carries(node string) bool {
+	return slices.ContainsFunc(r.Unclean, func(t termRecord) bool { return t.Node == node })
 }
 
 // begin is the record of a term that is being resigned.

@@ -50,7 +50,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	full := &record{
 		Format: recordFormat, Recipe: "latch", Term: &term,
 		Last:    &endRecord{ID: "web3:77", Cause: CauseExited, ExitCode: &code, Since: &since, Until: &until},
-		Unclean: []termRecord{someTerm("_c_2"), someTerm("_c_3")},
+		Unclean: []termRecord{someTerm("_c_2"), someTerm("_c_3")}, Missing: true,
 	}
 	for name, r := range map[string]*record{
 		"full": full, "fresh": {Format: recordFormat, Recipe: "latch"},
@@ -59,7 +59,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		t.Run(name, func(t *testing.T) { sameRecord(t, reread(t, r), r) })
 	}
 	sameRecord(t, parsed(t, ""), &record{Format: recordFormat, Recipe: "latch"})
-	for _, field := range []string{"format", "recipe", "term", "last", "unclean", "node", "id", "host", "pid", "session", "lease_ms", "since", "token", "clean", "begun", "cause", "exit_code", "until"} {
+	for _, field := range []string{"format", "recipe", "term", "last", "unclean", "missing", "node", "id", "host", "pid", "session", "lease_ms", "since", "token", "clean", "begun", "cause", "exit_code", "until"} {
 		if !strings.Contains(string(full.encode()), `"`+field+`":`) {
 			t.Errorf("no field %q in %s", field, full.encode())
 		}
@@ -195,8 +195,9 @@ func TestRecordUnclean(t *testing.T) {
 		left   string
 	}{
 		{0, "t0 t1 t2"},
-		{4 * time.Second, "t0 t1 t2"}, // not longer than the lease
-		{4*time.Second + 1, "t1 t2"},
+		{4 * time.Second, "t0 t1 t2"},      // not longer than the lease
+		{4*time.Second + 8*ms, "t0 t1 t2"}, // but both clocks' rates
+		{4*time.Second + 8*ms + 1, "t1 t2"},
 		{11 * time.Second, "t1"},
 		{time.Minute, ""},
 	} {
@@ -214,6 +215,56 @@ func TestRecordUnclean(t *testing.T) {
 	}
 	if len(r.Unclean) != 3 {
 		t.Errorf("closing changed what it was given: %s", r.encode())
+	}
+}
+
+// A missing record is carried as an unclean term is, with the lease of whoever
+// waits for it.
+func TestTakeoverRecordMissing(t *testing.T) {
+	r := reread(t, parsed(t, "").open(someTerm("a"))) // its lease is 30 s
+	if !r.Missing {
+		t.Fatalf("opened: %s", r.encode())
+	}
+	for waited, missing := range map[time.Duration]bool{0: true, 30*time.Second + 60*ms: true, 30*time.Second + 60*ms + 1: false} {
+		closed := reread(t, r.close(endRecord{}, waited))
+		if next := reread(t, closed.open(someTerm("b"))); closed.Missing != missing || next.Missing != missing {
+			t.Errorf("after %v: %s", waited, closed.encode())
+		}
+	}
+	if r = parsed(t, `{"format":1,"recipe":"latch","unclean":[{"node":"x"}]}`).open(someTerm("a")); !r.Missing || len(r.Unclean) != 1 {
+		t.Errorf("without a term: %s", r.encode())
+	}
+}
+
+// What is believed of a lease in the record.
+func TestTakeoverOutlived(t *testing.T) {
+	for lease, want := range map[int64]time.Duration{
+		4000: 4*time.Second + 8*ms, 1: ms + 2*time.Microsecond, 0: 10*time.Second + 20*ms, -1: 10*time.Second + 20*ms,
+		-1 << 63: 10*time.Second + 20*ms, 1<<63 - 1: 24*time.Hour + 48*3600*ms,
+	} {
+		if got := (termRecord{Lease: lease}).outlived(10 * time.Second); (got - want).Abs() > time.Microsecond {
+			t.Errorf("%d ms: %v, want %v", lease, got, want)
+		}
+	}
+}
+
+// The ends that a candidate knows clear their own terms and nothing else.
+func TestTakeoverRecordConcluded(t *testing.T) {
+	r := parsed(t, "")
+	for _, node := range []string{"a", "b", "c", "d"} {
+		r = r.open(someTerm(node))
+	}
+	before := string(r.encode())
+	ends := map[string]conclusion{"b": {}, "d": {endRecord: endRecord{ID: "i", Cause: CauseLost}}, "x": {}}
+	got := r.concluded(ends)
+	if len(got.Unclean) != 2 || got.Unclean[0].Node != "a" || got.Unclean[1].Node != "c" || !got.Term.Clean || got.Last.Cause != CauseLost || !got.Missing {
+		t.Errorf("concluded: %s", got.encode())
+	}
+	if string(r.encode()) != before {
+		t.Errorf("changed what it was given: %s", r.encode())
+	}
+	if next := r.concluded(map[string]conclusion{"a": {}}).open(someTerm("e")); len(next.Unclean) != 3 || next.Last.Cause != CauseUnclean {
+		t.Errorf("opened: %s", next.encode())
 	}
 }
 

@@ -22,6 +22,8 @@ func self() (host string, pid int) { return hostname(), os.Getpid() }
 // release closes a term whose tree is dead. Where that cannot be established
 // the session is given up, and with it whatever is left of the term.
 func (c *Candidate) release(t *term, out Outcome) {
+	end := c.endOf(t, out)
+	c.unsaid[t.name] = end
 	if st, _, _ := c.sess.status(); st == sessionLost {
 		c.cfg.emit(EventUnreleased, slog.Any("error", errSessionLost))
 		c.drop()
@@ -36,27 +38,38 @@ func (c *Candidate) release(t *term, out Outcome) {
 		case <-ctx.Done():
 		}
 	}()
-	if err := c.closeTerm(ctx, t, endOf(t, out)); err != nil {
+	if err := c.closeTerm(ctx, t, end); err != nil {
 		c.cfg.emit(EventUnreleased, slog.Any("error", err))
 		c.drop()
 		return
 	}
+	delete(c.unsaid, t.name)
 	c.cfg.emit(EventReleased, slog.String("node", t.Node))
 }
 
-func endOf(t *term, out Outcome) endRecord {
-	end := endRecord{ID: t.ID, Cause: out.Cause, Since: &t.Since}
+// conclusion is how a term ended, and how long it lasted since it saw itself
+// first: that clears what it carried. 0 where no work ran.
+type conclusion struct {
+	endRecord
+	waited time.Duration
+}
+
+func (c *Candidate) endOf(t *term, out Outcome) conclusion {
+	end := conclusion{endRecord: endRecord{ID: t.ID, Cause: out.Cause, Since: &t.Since}}
 	if out.Ran && out.Signal == 0 {
 		end.ExitCode = &out.Code
+	}
+	if out.Ran {
+		end.waited = c.now() - t.first
 	}
 	return end
 }
 
 // closeTerm closes the candidate's own term.
-func (c *Candidate) closeTerm(ctx context.Context, t *term, end endRecord) error {
+func (c *Candidate) closeTerm(ctx context.Context, t *term, end conclusion) error {
 	e := ending{
 		place: c.place, sess: prompt{c.sess, t.unanswered}, recipe: c.cfg.Recipe, name: t.name,
-		close:   func(rec *record) *record { return rec.close(end, c.now()-t.first) },
+		close:   func(rec *record) *record { return rec.close(end.endRecord, end.waited) },
 		unnamed: func(ctx context.Context) (again bool, err error) { return false, c.sweep(ctx, t) },
 	}
 	return e.run(ctx, t.rec, t.version) // mostly nobody has written since

@@ -2,7 +2,6 @@ package zkelect
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +19,10 @@ type RunConfig struct {
 	CandidateConfig
 	// Command is the program and its arguments.
 	Command []string
+	// FenceCommand, if not "", is run by sh -c as CandidateConfig.Fence, with
+	// the term before in ZKELECT_PREVIOUS_ID, _HOST, _PID, _NODE, _TOKEN and
+	// _SINCE, empty where not known.
+	FenceCommand string
 	// StopSignal is the first signal of a stop. 0 is SIGTERM.
 	StopSignal syscall.Signal
 	// Signals, if not nil, are those that this process got: TERM and INT end
@@ -34,11 +37,15 @@ type RunConfig struct {
 
 // withheld are variables that the child must not get: the credentials, and
 // systemd's, which would let it speak for us.
-var withheld = []string{"ZKELECT_AUTH", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
+var withheld = []string{"ZKELECT_AUTH", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
+	// and what a fence command that runs us was told of another term.
+	"ZKELECT_PREVIOUS_ID", "ZKELECT_PREVIOUS_HOST", "ZKELECT_PREVIOUS_PID",
+	"ZKELECT_PREVIOUS_NODE", "ZKELECT_PREVIOUS_TOKEN", "ZKELECT_PREVIOUS_SINCE"}
 
 // Run contends, runs Command as leader, stops it when leadership ends,
 // releases, and returns how it ended. The command is looked up before
-// contending. The error is nil unless Cause is CauseError or CauseNotLeader.
+// contending. The error is nil unless Cause is CauseError, CauseNotLeader or
+// CauseFenceFailed.
 //
 // The command runs under a guard: this program started again, which ends the
 // command's whole tree when this process dies, stops or hangs. So whatever calls
@@ -60,6 +67,12 @@ func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
 	}
 	r := &runner{cfg: cfg, c: c, program: program, started: make(chan *child.Process)}
 	c.host = r
+	if cfg.FenceCommand != "" {
+		if r.shell, err = child.Look("sh"); err != nil {
+			return failed, fmt.Errorf("the fence command needs a shell: %v", err)
+		}
+		c.cfg.Fence = r.fence
+	}
 	if err := r.tryIsolation(); err != nil {
 		return failed, err
 	}
@@ -77,6 +90,7 @@ type runner struct {
 	cfg     RunConfig
 	c       *Candidate
 	program string
+	shell   string // for FenceCommand
 	started chan *child.Process
 
 	mu    sync.Mutex
@@ -85,30 +99,14 @@ type runner struct {
 
 // start is called when leadership is certain.
 func (r *runner) start(t Term) (Work, error) {
-	g, err := r.theGuard()
-	if err != nil {
-		return nil, err
-	}
-	hung := make(chan struct{})
-	defer close(hung)
-	go func() {
-		select {
-		case <-r.c.kill: // an exec from a dead file server may never end
-			g.Kill()
-		case <-hung:
-		}
-	}()
-	p, err := g.Start(child.Command{
+	p, err := r.startUnderGuard(r.program, child.Command{
 		Path: r.program, Args: r.cfg.Command, Env: r.environment(t),
 		StopSignal: r.cfg.StopSignal,
 	})
-	switch {
-	case errors.Is(err, child.ErrGuard):
-		return nil, errWorkLost
-	case err != nil:
-		return nil, fmt.Errorf("%w %s: %w", ErrStart, r.program, err)
+	if err != nil {
+		return nil, err
 	}
-	r.c.cfg.emit(EventStarted, slog.Int("pid", p.Pid()), slog.String("isolate", g.Level().String()))
+	r.c.cfg.emit(EventStarted, slog.Int("pid", p.Pid()), slog.String("isolate", r.isolation()))
 	r.started <- p
 	return process{p}, nil
 }

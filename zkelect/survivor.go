@@ -76,12 +76,13 @@ func init() {
 // deleted what it was to delete.
 func survive() {
 	late := time.AfterFunc(willBound, func() { os.Exit(0) })
-	// The tree of the elector is dead, and what kills a whole job or session
-	// comes too late for this one: a stop of it would only delay the next leader.
+	// What is sent to a whole job or session means the elector and its tree, and
+	// those are dead. To end this too would only delay the next leader.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2,
 		syscall.SIGPIPE, syscall.SIGALRM, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
 	letGo()
 	f := os.NewFile(survivorFD, "will")
+	_, _ = f.Seek(0, io.SeekStart) // a file stands where its writer left it; a pipe has no place
 	w, err := readWill(f)
 	_ = f.Close()
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -164,8 +166,9 @@ func readlink(name string) string {
 	return target
 }
 
-// A survivor that gets no will, or none that it understands, ends.
-func TestSurvivorProcessWithoutAWill(t *testing.T) {
+// A survivor takes its will from any file, and ends where it gets none that it
+// understands.
+func TestSurvivorProcessReadsItsWill(t *testing.T) {
 	t.Parallel()
 	for name, w := range map[string]string{
 		"none": "", "half": `{"servers":"127.0.0.1`, "garbage": "hello\n", "empty": "{}", "no node": `{"timeout":1000}`,
@@ -188,14 +191,42 @@ func TestSurvivorProcessWithoutAWill(t *testing.T) {
 			}
 		})
 	}
-	cmd := again(t, survivorName) // without the descriptor
+	// A will in a file, which stands at its end.
+	f, err := os.Create(filepath.Join(t.TempDir(), "will"))
+	noError(t, err)
+	defer f.Close()
+	e := newElection(t, zktest.Shared(t))
+	a := e.joined(e.steady("a"))
+	_, err = f.Write(a.c.will(a.name))
+	noError(t, err)
+	a.die()
+	cmd := again(t, survivorName)
+	cmd.ExtraFiles = []*os.File{f}
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 || len(e.participants()) != 0 {
+		t.Errorf("%v, output %q, queue %v", err, out, e.participants())
+	}
+	cmd = again(t, survivorName) // without the descriptor
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("%v, output %q", err, out)
 	}
 }
 
+// Whoever adds to Config has to say what a survivor needs of it: nothing is
+// created by one, nobody hears of it, and its time is the session's.
+func TestSurvivorKnowsTheConfig(t *testing.T) {
+	t.Parallel()
+	needed := []string{"Servers", "Path", "Recipe", "SessionTimeout", "Auth"}
+	unneeded := []string{"ConnectTimeout", "ACL", "Observer"}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
+		if !slices.Contains(needed, f.Name) && !slices.Contains(unneeded, f.Name) {
+			t.Errorf("has the will what a survivor needs of %s?", f.Name)
+		}
+	}
+}
+
 // A will fits into a pipe, so that whoever writes it never waits, or is none.
 func TestSurvivorsWillFitsAPipe(t *testing.T) {
+	t.Parallel()
 	e := newElection(t, zktest.Shared(t))
 	cfg := e.steady("a")
 	cfg.Auth = &Auth{Scheme: "digest", Secret: []byte("alice:s3cret")}

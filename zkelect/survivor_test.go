@@ -251,7 +251,7 @@ func TestSurvivorTouchesNothingOfOthers(t *testing.T) {
 		e := newElection(t, zktest.Shared(t))
 		a := e.opened(e.steady("a"))
 		rec := e.record()
-		noError(t, a.c.closeTerm(t.Context(), &term{sess: a.c.sess, name: a.name, unanswered: time.Second}, endRecord{ID: "a", Cause: CauseExited}))
+		noError(t, a.c.closeTerm(t.Context(), &term{sess: a.c.sess, name: a.name, unanswered: time.Second}, conclusion{endRecord: endRecord{ID: "a", Cause: CauseExited}}))
 		a.die()
 		a.survived()
 		if now := a.mustBeClosed(); now.Last.Cause != CauseExited {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +28,11 @@ const sidePrefix = ".zkelect-"
 func placeOf(latch string) place {
 	dir, name := path.Split(latch)
 	side := dir + sidePrefix + name
-	return place{latch: latch, side: side, live: side + "/live", requests: side + "/resign", transfer: side + "/transfer"}
+	live := "/live"
+	if brokenNoLive {
+		live += "-" + strconv.Itoa(os.Getpid())
+	}
+	return place{latch: latch, side: side, live: side + live, requests: side + "/resign", transfer: side + "/transfer"}
 }
 
 func (p place) node(name string) string { return p.latch + "/" + name }

@@ -29,12 +29,16 @@ func LaunchEnsemble(dir string, n int, opts ...Option) (*Ensemble, error) {
 func (e *Ensemble) start(dir string, n int, cfg config) error {
 	members := map[string]string{}
 	for id := 1; id <= n; id++ {
-		s, err := newServer(filepath.Join(dir, fmt.Sprintf("server%d", id)), cfg)
+		s, err := newServer(filepath.Join(dir, fmt.Sprintf("server%d", id)), cfg.at(id))
 		if err != nil {
 			return err
 		}
 		s.id, s.members = id, members
 		e.Servers = append(e.Servers, s)
+		if s.cfg.away() {
+			members[fmt.Sprintf("server.%d", id)] = fmt.Sprintf("%s:%d:%d", s.cfg.host, hostQuorumPort, hostElectionPort)
+			continue
+		}
 
 		var pair [2]int // followers to leader; the election
 		for i := range pair {
@@ -73,6 +77,9 @@ func (e *Ensemble) Await(bound time.Duration) error {
 		if err := s.Await(bound); err != nil {
 			return err
 		}
+	}
+	if len(e.Servers) == 1 {
+		return nil // it stands alone, with nobody to lead
 	}
 	_, err := e.AwaitLeader(bound)
 	return err

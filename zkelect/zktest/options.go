@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,8 @@ type config struct {
 	fsync     bool
 	extra     map[string]string
 	javaFlags []string
+	hosts     []Host                // of an ensemble; none: all on the loopback
+	start     func(*exec.Cmd) error // on the server's own host; nil: here
 }
 
 func newConfig(opts []Option) config {

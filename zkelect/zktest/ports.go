@@ -59,7 +59,11 @@ func reserve(ip string) (p port, err error) {
 	return port{}, fmt.Errorf("unexpected address %T", bound)
 }
 
-func (p port) release() { p.held.Close() }
+func (p port) release() {
+	if p.held != nil { // on a host of its own, none is
+		p.held.Close()
+	}
+}
 
 // addr returns the port on 127.0.0.1.
 func (p port) addr() string { return net.JoinHostPort("127.0.0.1", fmt.Sprint(p.number)) }

@@ -61,14 +61,21 @@ var forks = sync.OnceValue(func() chan<- func() {
 	return c
 })
 
+func startHere(cmd *exec.Cmd) error {
+	started := make(chan error)
+	forks() <- func() { started <- cmd.Start() }
+	return <-started
+}
+
 // A process is a child that is killed by the kernel when this process dies.
 type process struct {
 	pid    int
 	exited chan struct{} // closed once it has been reaped
 }
 
-// spawn starts argv with its output appended to logFile.
-func spawn(logFile, name string, args ...string) (*process, error) {
+// spawn starts argv by start, here where that is nil, with its output appended
+// to logFile.
+func spawn(start func(*exec.Cmd) error, logFile, name string, args ...string) (*process, error) {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
@@ -81,9 +88,10 @@ func spawn(logFile, name string, args ...string) (*process, error) {
 		Pdeathsig: syscall.SIGKILL,
 		Setpgid:   true, // Ctrl-C is for the test, whose death is then the server's
 	}
-	started := make(chan error)
-	forks() <- func() { started <- cmd.Start() }
-	if err := <-started; err != nil {
+	if start == nil {
+		start = startHere
+	}
+	if err := start(cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	p := &process{pid: cmd.Process.Pid, exited: make(chan struct{})}

@@ -48,9 +48,11 @@ func newServer(dir string, cfg config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := reserve(cfg.host)
-	if err != nil {
-		return nil, err
+	client := port{number: hostClientPort}
+	if !cfg.away() {
+		if client, err = reserve(cfg.host); err != nil {
+			return nil, err
+		}
 	}
 	return &Server{cfg: cfg, dir: dir, client: client}, nil
 }
@@ -129,7 +131,7 @@ func (s *Server) Respawn() error {
 	if err != nil {
 		return s.named("start", err)
 	}
-	s.proc, err = spawn(s.logFile(), java, s.cfg.javaArgs(cfgFile)...)
+	s.proc, err = spawn(s.cfg.start, s.logFile(), java, s.cfg.javaArgs(cfgFile)...)
 	return s.named("start", err)
 }
 

@@ -47,6 +47,14 @@ func Start(c Command) (*Process, error) {
 		exited: make(chan struct{}), done: make(chan struct{}), killed: make(chan struct{}),
 	}
 	sys := &syscall.SysProcAttr{Setpgid: true}
+	if c.NoInput {
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			return nil, err
+		}
+		defer null.Close()
+		c.Stdin = null
+	}
 	files := GuardOptions{Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr}.files()
 	tty := int(files[0])
 	if fg, err := unix.IoctlGetInt(tty, unix.TIOCGPGRP); err == nil && fg == unix.Getpgrp() {

@@ -26,6 +26,10 @@ type Command struct {
 
 	Stdin, Stdout, Stderr *os.File // for Start alone; see GuardOptions
 
+	// NoInput gives it an empty standard input, and not the terminal, instead of
+	// the guard's.
+	NoInput bool
+
 	// StopSignal is the first signal of a stop; 0 means SIGTERM.
 	StopSignal syscall.Signal
 

@@ -12,7 +12,7 @@ func (p *tree) Freeze() {
 	}
 	p.frozen = true
 	if !p.cgroup.freeze() {
-		p.halted = map[ident]bool{}
+		p.halted, p.restless = map[ident]bool{}, calm
 		p.poke()
 	}
 }
@@ -34,23 +34,28 @@ func (p *tree) thaw() {
 	p.poke()
 }
 
-// halt is a round of a freeze, or of a thaw, without a control group. It reports
-// whether another one is due: what still ran may have had children.
-func (p *tree) halt(members []proc) bool {
-	again := false
+// calm is how many looks in a row have to find everything standing: what one look
+// has missed may have had a child.
+const calm = 2
+
+// halt is a round of a freeze, or of a thaw, without a control group.
+func (p *tree) halt(members []proc) {
+	if p.halted == nil {
+		return
+	}
+	p.restless--
 	for _, m := range members {
-		stands := m.state == 'T' || m.state == 'Z'
-		switch {
-		case p.frozen && p.halted != nil && !stands:
+		switch stands := m.state == 'T' || m.state == 't' || m.state == 'Z'; {
+		case p.frozen && !stands: // also one that was woken since
 			p.halted[m.ident] = true
 			p.send(m, unix.SIGSTOP)
-			again = true
+			p.restless = calm
 		case !p.frozen && p.halted[m.ident]:
 			p.send(m, unix.SIGCONT)
 		}
 	}
 	if !p.frozen {
-		p.halted = nil
+		p.halted, p.restless = nil, 0
 	}
-	return again
+	p.restless = max(p.restless, 0)
 }

@@ -58,6 +58,7 @@ type Guard struct {
 	reply   chan message  // of a start under way
 	closing bool
 	lease   [3]time.Duration
+	unheard time.Duration // since when a lease is unacknowledged; 0 if none is
 }
 
 // NewGuard starts a guard. It returns at once: see Await.
@@ -164,8 +165,10 @@ func (g *Guard) Will(name string, data []byte) { g.send(sayWill, name, string(da
 // word from here, the guard sends the stop signal at stop and kills at kill, and
 // the kernel kills the guard at end, should it be stopped or stuck. own is when the
 // kernel is to kill this process, which has to call Lease again before: it is for
-// the case that it hangs, with a session that lives on.
-func (g *Guard) Lease(stop, kill, end, own time.Duration) {
+// the case that it hangs, with a session that lives on. Lease
+// tells for how long the guard has not acknowledged what it was told.
+func (g *Guard) Lease(stop, kill, end, own time.Duration) (silent time.Duration) {
+	now := bootTime()
 	g.mu.Lock()
 	same := g.lease == [3]time.Duration{stop, kill, end}
 	g.lease = [3]time.Duration{stop, kill, end}
@@ -174,12 +177,18 @@ func (g *Guard) Lease(stop, kill, end, own time.Duration) {
 		// Not on the clock that counts suspend: a host that wakes up kills the
 		// guard, and with it the command, and then needs this process to find
 		// the daemons.
-		g.timer.set(clock(unix.CLOCK_MONOTONIC) + max(end, own) - bootTime() + ownSlack)
+		g.timer.set(clock(unix.CLOCK_MONOTONIC) + max(end, own) - now + ownSlack)
+	}
+	if g.unheard > 0 {
+		silent = now - g.unheard
+	} else if !same {
+		g.unheard = now
 	}
 	g.mu.Unlock()
 	if !same {
 		g.send(sayLease, number(stop), number(kill), number(end))
 	}
+	return silent
 }
 
 // send never blocks: a guard that doesn't read for so long is dead or stopped.
@@ -251,11 +260,13 @@ func (g *Guard) take(m message) {
 		}
 		reply <- m
 	case tellHeard:
-		select {
-		case <-g.heard:
-		default:
-			close(g.heard)
+		if m.field(0) == string(sayKill) {
+			closeOnce(g.heard)
+			return
 		}
+		g.mu.Lock()
+		g.unheard = 0
+		g.mu.Unlock()
 	case tellLapsed:
 		run.lapse()
 	case tellExited:
@@ -291,11 +302,14 @@ func (g *Guard) Start(c Command) (*Process, error) {
 	g.mu.Lock()
 	g.run, g.reply = p, reply
 	g.mu.Unlock()
-	lend := ""
-	if c.foreground {
-		lend = "lend"
+	how := ""
+	switch {
+	case c.foreground:
+		how = howForeground
+	case c.NoInput:
+		how = howNoInput
 	}
-	fields := []string{c.Path, c.Dir, number(c.StopSignal), lend, number(len(c.Args))}
+	fields := []string{c.Path, c.Dir, number(c.StopSignal), how, number(len(c.Args))}
 	g.send(sayStart, append(append(fields, c.Args...), c.Env...)...)
 	select {
 	case m := <-reply:

@@ -46,7 +46,7 @@ func (g *Guard) Level() Isolation { return IsolateNone }
 func (g *Guard) Will(string, []byte) {}
 
 // Lease is for a guard that is a process.
-func (g *Guard) Lease(_, _, _, _ time.Duration) {}
+func (g *Guard) Lease(_, _, _, _ time.Duration) time.Duration { return 0 }
 
 // Kill ends the command.
 func (g *Guard) Kill() {

@@ -84,7 +84,7 @@ func noNamespace(err error) error {
 // inside, the group that lends it has no number.
 func (w *warden) startInside(c Command) (*Process, error) {
 	term := openTerminal(w.hello.number(1))
-	if c.foreground = term.wanted(GuardOptions{}.files()); c.foreground {
+	if c.foreground = !c.NoInput && term.wanted(GuardOptions{}.files()); c.foreground {
 		term.keep()
 	}
 	p, err := w.inner.Start(c)

@@ -116,7 +116,7 @@ func (p *tree) round(gone bool) (v view, proven bool) {
 		}
 	}
 	p.stopSent = p.stopping && !v.undecided
-	p.halting = p.halt(v.members)
+	p.halt(v.members)
 	return v, false
 }
 

@@ -34,9 +34,9 @@ type tree struct {
 	groupStopped bool // the stop went to the whole group, which was still ours
 	stopSent     bool // and to the rest of the tree as well
 
-	frozen  bool
-	halted  map[ident]bool // what Freeze has stopped one by one
-	halting bool           // and it may not have been all
+	frozen   bool
+	halted   map[ident]bool // what Freeze has stopped one by one
+	restless int            // looks that are due yet: it may not have been all
 }
 
 // sapling says how a tree is started.
@@ -124,12 +124,12 @@ func (p *tree) Stop() {
 		return
 	}
 	p.stopping = true
-	p.thaw()
 	if !p.reaped {
 		p.groupStopped = true
 		_ = unix.Kill(-p.pid, p.stop)
 		_ = unix.Kill(-p.pid, unix.SIGCONT)
 	}
+	p.thaw() // after the signal, which is the first thing that the frozen see
 	p.poke()
 }
 
@@ -172,7 +172,7 @@ func (p *tree) isKilling() bool {
 func (p *tree) isHalting() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.halting
+	return p.restless > 0
 }
 
 // wait waits for the main process, stops included, and reaps it.

@@ -116,6 +116,9 @@ func (w *warden) serve() {
 		select {
 		case m, ok := <-in:
 			if !ok {
+				if brokenNoGuard {
+					return
+				}
 				in, w.alone = nil, true
 				break
 			}
@@ -147,9 +150,12 @@ func (w *warden) over() bool {
 }
 
 func (w *warden) tell(kind byte, fields ...string) {
-	if !w.alone {
-		_, _ = w.socket.Write(message{kind, fields}.encode())
+	if w.alone {
+		return
 	}
+	// An owner that stands still reads nothing, and may do so for hours.
+	_ = w.socket.SetWriteDeadline(time.Now().Add(hearing))
+	_, _ = w.socket.Write(message{kind, fields}.encode())
 }
 
 func (w *warden) take(m message) {
@@ -167,13 +173,14 @@ func (w *warden) take(m message) {
 		forker() // its threads are made before anything is short
 		w.tell(tellReady)
 	case sayStart:
-		go w.start(m)
+		w.timer.set(w.end)             // before there is anything to outlive it
 		w.exited = make(chan struct{}) // until it has started
+		go w.start(m)
 	case sayStop:
 		w.beginStop(bootTime())
 	case sayKill:
 		w.beginKill()
-		w.tell(tellHeard)
+		w.tell(tellHeard, string(sayKill))
 	case saySignal:
 		if w.tree != nil {
 			w.tree.Signal(syscall.Signal(m.number(0)))
@@ -188,9 +195,10 @@ func (w *warden) take(m message) {
 		}
 	case sayLease:
 		w.stop, w.kill, w.end = m.duration(0), m.duration(1), m.duration(2)
-		if w.tree != nil && w.stopping == 0 {
+		if w.busy() && w.stopping == 0 {
 			w.timer.set(w.end)
 		}
+		w.tell(tellHeard, string(sayLease))
 	case sayWill:
 		w.will = m
 	case sayClose:
@@ -207,18 +215,29 @@ func (w *warden) start(m message) {
 		Path: m.field(0), Dir: m.field(1), StopSignal: syscall.Signal(m.number(2)),
 		Args: m.fields[args : args+n], Env: m.fields[args+n:],
 	}
+	c.NoInput = m.field(3) == howNoInput
 	if w.inner != nil {
 		p, err := w.startInside(c)
 		w.begun <- begun{p, err}
 		return
 	}
 	s := sapling{Command: c, dieToo: true, term: openTerminal(w.hello.number(1)), cgroup: w.cgroup, files: GuardOptions{}.files()}
-	if m.field(3) != "" {
+	if m.field(3) == howForeground {
 		s.term = givenTerminal()
 	}
+	if c.NoInput {
+		null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			w.begun <- begun{err: err}
+			return
+		}
+		defer unix.Close(null)
+		s.files[0] = uintptr(null)
+	}
 	t, err := plant(s)
-	if err != nil && w.cgroup != nil && errnoOf(err) != syscall.ENOENT {
-		// Perhaps it was the control group: without it there is still the walk.
+	if err != nil && w.cgroup != nil {
+		// Perhaps it was the control group, ENOENT too: one in another PID namespace
+		// may have swept it. Without it there is still the walk.
 		s.cgroup = nil
 		t, err = plant(s)
 	}
@@ -234,12 +253,12 @@ func (w *warden) started(b begun) {
 	w.exited = nil
 	if b.err != nil {
 		w.stopping, w.killing = 0, false
+		w.timer.set(0)
 		w.tell(tellFailed, number(int(errnoOf(b.err))), b.err.Error())
 		return
 	}
 	w.tree, w.exited = b.tree, b.tree.Exited()
 	w.tell(tellStarted, number(w.tree.Pid()))
-	w.timer.set(w.end)
 	// What was asked for meanwhile.
 	switch {
 	case w.killing:
@@ -306,7 +325,7 @@ func (w *warden) advance(now time.Duration) {
 		w.tell(tellLapsed)
 		w.beginStop(now)
 	}
-	if at := w.killAt(); at > 0 && now >= at {
+	if at := w.killAt(); at > 0 && now >= at && !w.killing {
 		w.tell(tellLapsed)
 		w.beginKill()
 	}

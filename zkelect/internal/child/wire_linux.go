@@ -41,6 +41,12 @@ const (
 	tellDone    = 'd' // nothing of the tree is left
 )
 
+// How a command is started, in a sayStart.
+const (
+	howForeground = "foreground" // of the terminal, which the guard outside has lent
+	howNoInput    = "no-input"
+)
+
 // maxMessage bounds a message: Linux gives a program's arguments and variables a
 // quarter of its stack, 2 MB by default and 6 MB at most.
 const maxMessage = 16 << 20

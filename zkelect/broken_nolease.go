@@ -1,0 +1,5 @@
+//go:build broken_nolease
+
+package zkelect
+
+const broken = "nolease"

@@ -1,0 +1,5 @@
+//go:build broken_nolive
+
+package zkelect
+
+const broken = "nolive"

@@ -1,0 +1,5 @@
+//go:build broken_release
+
+package zkelect
+
+const broken = "release"

@@ -1,0 +1,37 @@
+package chaos
+
+import "time"
+
+// Config is one run. It reaches the process that does it as JSON.
+type Config struct {
+	Seed uint64        `json:"seed"`
+	For  time.Duration `json:"for"` // no round begins later
+
+	Elections  []Election `json:"elections"`
+	Contenders int        `json:"contenders"` // of each election
+	Servers    int        `json:"servers"`
+	// Rounds, if given, are done in place of a schedule from the seed.
+	Rounds [][]fault     `json:"rounds"`
+	Bound  time.Duration `json:"bound"` // until somebody leads, after each round
+
+	Binary string `json:"binary"` // zkelect
+	// Clocked is zkelect with a wall clock that can be stepped; "" for none.
+	// The last contender of each election runs it.
+	Clocked string `json:"clocked"`
+	Worker  string `json:"worker"`
+	Guarded bool   `json:"guarded"` // zkelect starts a guard
+	Out     string `json:"out"`     // the folder for report, timeline and logs
+
+	Dir   string `json:"dir"`   // for all that goes with the run
+	Wired bool   `json:"wired"` // in namespaces, with cables to be cut
+}
+
+// Election is one of the elections of a run.
+type Election struct {
+	Path    string        `json:"path"`
+	Session time.Duration `json:"session"`
+	Nature  nature        `json:"nature"`
+}
+
+// clocked is the index of the contender whose wall clock is stepped.
+func (c Config) clocked() int { return c.Contenders - 1 }

@@ -1,0 +1,5 @@
+//go:build !broken_noguard
+
+package child
+
+const brokenNoGuard = false
