@@ -45,7 +45,12 @@ func matrixRoom(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(dir, "zkelect"), ".")
+	tags, err := os.ReadFile(".ci/tags")
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-tags", strings.TrimSpace(string(tags)), "-trimpath", "-buildvcs=false",
+		"-o", filepath.Join(dir, "zkelect"), ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
