@@ -107,6 +107,10 @@ func newMatrixPlace(t *testing.T, user, isolate string) (p matrixPlace, whyNot s
 			}
 		}
 		if err != nil {
+			var in *os.PathError
+			if errors.As(err, &in) {
+				err = in.Err // its name differs each time
+			}
 			return p, fmt.Sprintf("no control group may be made: %v", err)
 		}
 	}
