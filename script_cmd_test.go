@@ -20,7 +20,7 @@ import (
 //
 //	job NAME [-in FILE] CMD...   start in the background, its input from a file or empty
 //	signal SIG NAME|@FILE        signal a job, or the process whose pid a file holds
-//	kill-whole NAME              kill a job and all its descendants in one blow
+//	killtree NAME                kill a job and all its descendants in one blow
 //	ends NAME CODE               wait for its end with that exit code, or by that signal;
 //	                             stdout and stderr are its then
 //	exits CODE [-in FILE] CMD... run in the foreground, likewise
@@ -44,19 +44,18 @@ func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args 
 		"within":   scriptWithin,
 		"job":      scriptJob,
 		"signal":   scriptSignal,
-
-		"kill-whole": scriptKillWhole,
-		"ends":       scriptEnds,
-		"exits":      scriptExits,
-		"waitfor":    scriptWaitFor,
-		"until":      scriptUntil,
-		"oneline":    scriptOneLine,
-		"json":       scriptJSON,
-		"stamps":     scriptStamps,
-		"zk":         scriptZK,
-		"server":     scriptServer,
-		"proxy":      scriptProxy,
-		"pty":        scriptPTY,
+		"killtree": scriptKillTree,
+		"ends":     scriptEnds,
+		"exits":    scriptExits,
+		"waitfor":  scriptWaitFor,
+		"until":    scriptUntil,
+		"oneline":  scriptOneLine,
+		"json":     scriptJSON,
+		"stamps":   scriptStamps,
+		"zk":       scriptZK,
+		"server":   scriptServer,
+		"proxy":    scriptProxy,
+		"pty":      scriptPTY,
 	}
 }
 

@@ -11,12 +11,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// scriptKillWhole kills a job with all of its descendants in one blow, as the
+// scriptKillTree kills a job with all of its descendants in one blow, as the
 // death of its host would: nobody is left to say how the term ended. They are
 // stopped first, so that none can act on another's death.
-func scriptKillWhole(ts *testscript.TestScript, neg bool, args []string) {
+func scriptKillTree(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: kill-whole NAME")
+		ts.Fatalf("usage: killtree NAME")
 	}
 	j := worldOf(ts).job(ts, args[0])
 	stopped := map[int]bool{}

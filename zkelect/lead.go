@@ -197,18 +197,6 @@ func (l *leading) advance(now time.Duration, start func(Term) (Work, error)) {
 	}
 }
 
-// due is when something other than a check or the stop is, never where nothing
-// is.
-func (l *leading) due() time.Duration {
-	switch now := l.c.now(); {
-	case l.tidyAt > 0:
-		return l.tidyAt
-	case l.work == nil && !l.stopping && l.takeover(now) > 0:
-		return now + min(l.takeover(now), l.t.lease.heartbeat())
-	}
-	return never
-}
-
 // beat sends one check. Its time is taken before it is sent.
 func (l *leading) beat() {
 	c, t := l.c, l.t

@@ -64,3 +64,45 @@ func (l *leading) tellTakeover(left time.Duration) {
 		l.c.cfg.emit(EventMissing, attrs...)
 	}
 }
+
+// due is when something other than a check or the stop is, never where nothing
+// is.
+func (l *leading) due() time.Duration {
+	switch now := l.c.now(); {
+	case l.tidyAt > 0:
+		return l.tidyAt
+	case l.work == nil && !l.stopping && l.takeover(now) > 0:
+		return now + min(l.takeover(now), l.t.lease.heartbeat())
+	}
+	return never
+}
+
+// begins starts what is due of the term's work: a fence for each term before
+// that did not end cleanly, then, after their leases, the work itself.
+func (l *leading) begins(now time.Duration, start func(Term) (Work, error)) {
+	if l.recording || l.unsure() {
+		return
+	}
+	previous := l.unfenced()
+	if left := l.takeover(now); previous == nil && left > 0 {
+		l.tellTakeover(left)
+		return
+	}
+	if !l.t.lease.startable(now, l.proved) {
+		if l.connected && !l.beating && !l.proved {
+			l.beat() // the opening took too long to be the proof
+		}
+		return
+	}
+	select {
+	case <-l.c.stop: // asked to stop meanwhile: nothing is started any more
+		return
+	default:
+	}
+	if previous != nil {
+		l.startFence(*previous)
+		return
+	}
+	t := l.t.Term
+	l.begun(nil, func() (Work, error) { return start(t) })
+}

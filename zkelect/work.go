@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 )
 
 // startedWork is a work, or why there is none.
@@ -12,36 +11,6 @@ type startedWork struct {
 	work   Work
 	err    error
 	fences *termRecord // the term that it is the fence of
-}
-
-// begins starts what is due of the term's work: a fence for each term before
-// that did not end cleanly, then, after their leases, the work itself.
-func (l *leading) begins(now time.Duration, start func(Term) (Work, error)) {
-	if l.recording || l.unsure() {
-		return
-	}
-	previous := l.unfenced()
-	if left := l.takeover(now); previous == nil && left > 0 {
-		l.tellTakeover(left)
-		return
-	}
-	if !l.t.lease.startable(now, l.proved) {
-		if l.connected && !l.beating && !l.proved {
-			l.beat() // the opening took too long to be the proof
-		}
-		return
-	}
-	select {
-	case <-l.c.stop: // asked to stop meanwhile: nothing is started any more
-		return
-	default:
-	}
-	if previous != nil {
-		l.startFence(*previous)
-		return
-	}
-	t := l.t.Term
-	l.begun(nil, func() (Work, error) { return start(t) })
 }
 
 // begun has a work started beside the loop: its exec may take long. previous is
