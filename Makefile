@@ -23,7 +23,7 @@ demo: ## install what is missing, then show a takeover on a private ZooKeeper
 	.ci/demo
 
 # Tests repeat what is subject to chance ZKELECT_REPEAT times. A test that needs
-# root and doesn't have it adds a line with its name to the file that
+# root, or what this machine lacks, adds a line with its name to the file that
 # ZKELECT_LEFT_OUT names, and what gathers there is told at the end.
 # $(call go_test,REPETITIONS,TIMEOUT)
 define go_test
@@ -32,7 +32,7 @@ define go_test
 	go test -tags $(TAGS) -race -count=1 -timeout $(2) $(TESTFLAGS) ./... || status=$$?; \
 	go test -tags $(TAGS) -count=1 -run 1000Waiters -v ./zkelect || status=$$?; \
 	if [ -s "$$left_out" ]; then \
-		echo "left out, since they need root:"; sort -u "$$left_out" | sed 's/^/  /'; \
+		echo "left out, since they need root, or what they name:"; sort -u "$$left_out" | sed 's/^/  /'; \
 	fi; exit $$status
 endef
 
@@ -45,6 +45,11 @@ soak: ## the same tests with the long repetitions (ZKELECT_REPEAT=20)
 	.ci/install test
 	$(MAKE) build
 	$(call go_test,20,6h)
+
+matrix: ## every way to kill or stop zkelect's processes: the table in docs/matrix.md
+	.ci/install test
+	ZKELECT_MATRIX=docs/matrix.md go test -tags $(TAGS) -count=1 -parallel 4 -timeout 60m -run '^TestMatrix$$' $(TESTFLAGS) .
+	@sed -n '/^| fault/,/^$$/p' docs/matrix.md
 
 # As root, or where users may make namespaces, with real cuts of the network.
 chaos: ## two minutes of faults, with a timeline (CHAOS_FOR=30m CHAOS_SEED=7)
@@ -86,4 +91,4 @@ clean: ## remove what build made
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all build demo test soak chaos lint bench fuzz fresh install clean help
+.PHONY: all build demo test soak matrix chaos lint bench fuzz fresh install clean help

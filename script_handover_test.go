@@ -25,6 +25,7 @@ type crowd struct {
 	proxy   *zktest.Proxy
 	env     []string
 	members map[string]*job
+	zkelect string // "" is this test binary
 }
 
 func newCrowd(t *testing.T) *crowd {
@@ -45,9 +46,12 @@ func newCrowd(t *testing.T) *crowd {
 // join starts a participant and waits until its log has the words.
 func (c *crowd) join(id, until string, args ...string) {
 	c.t.Helper()
-	zkelect, err := exec.LookPath("zkelect")
-	if err != nil {
-		c.t.Fatal(err)
+	zkelect := c.zkelect
+	if zkelect == "" {
+		var err error
+		if zkelect, err = exec.LookPath("zkelect"); err != nil {
+			c.t.Fatal(err)
+		}
 	}
 	cmd := exec.Command(zkelect, append([]string{"run", "--id", id}, args...)...)
 	cmd.Env = c.env

@@ -69,7 +69,10 @@ func (w *world) start(ts *testscript.TestScript, name string, args []string) *jo
 // startJob starts a command that writes into the files named.
 func startJob(files string, cmd *exec.Cmd) (*job, error) {
 	j := &job{cmd: cmd, done: make(chan struct{}), out: files + ".out", err: files + ".err"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setpgid = syscall.SIGKILL, true
 	stdout, err := os.Create(j.out)
 	if err != nil {
 		return nil, err

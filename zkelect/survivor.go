@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+
+	"zkelect/zkelect/internal/child"
 )
 
 // A survivor closes the term of an elector that died. It is the program's own
@@ -63,6 +65,7 @@ func (c *Candidate) will(name string) []byte {
 // it runs nothing but what this package imports.
 func init() {
 	if len(os.Args) > 0 && os.Args[0] == survivorName {
+		child.SetName(survivorName) // else it is "exe"
 		survive()
 		os.Exit(0)
 	}

@@ -65,6 +65,8 @@ func fork(s sapling, tty int) (pid int, err error) {
 	if s.isolate&unix.CLONE_NEWUSER != 0 {
 		attr.Sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
 		attr.Sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
+		// Who isn't root there loses with its exec what the new namespace gave it.
+		attr.Sys.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN}
 	}
 	done := make(chan struct{})
 	forker() <- func() {

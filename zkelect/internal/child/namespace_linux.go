@@ -53,8 +53,24 @@ func (w *warden) isolate(level Isolation) error {
 		if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 			return fmt.Errorf("mount /proc: %w", err)
 		}
+		powerless()
 	}
 	return nil
+}
+
+// powerless keeps from the command what an ordinary user's init may do in its
+// namespaces: the thread that forks gives all of it up.
+func powerless() {
+	if os.Geteuid() == 0 {
+		return
+	}
+	done := make(chan struct{})
+	forker() <- func() {
+		none := [2]unix.CapUserData{}
+		_ = unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0])
+		close(done)
+	}
+	<-done
 }
 
 func noNamespace(err error) error {
@@ -90,8 +106,8 @@ func (w *warden) startInside(c Command) (*Process, error) {
 	return p, nil
 }
 
-// setName sets what ps and killall know this process by, 15 characters.
-func setName(s string) {
+// SetName sets what ps and killall know this process by: 15 characters of it.
+func SetName(s string) {
 	b := append([]byte(s), 0)
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&b[0])), 0, 0, 0)
 }

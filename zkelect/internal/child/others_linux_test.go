@@ -20,7 +20,14 @@ func TestOthersUntouched(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		t.Cleanup(func() {
+			// Its shell reaps them and ends: they must not come back to us, whom the
+			// other tests ask for children.
+			for _, d := range trees.fs.below(cmd.Process.Pid) {
+				unix.Kill(d.pid, unix.SIGKILL)
+			}
+			cmd.Wait()
+		})
 		return cmd
 	}
 	before := outsider(nil, "sleep 600; exit 9")
@@ -32,7 +39,7 @@ func TestOthersUntouched(t *testing.T) {
 
 	p, out := sh(t, daemon+`daemon "sleep 600"; wait; echo ready; sleep 600`)
 	expect(t, out, "ready")
-	after := outsider(nil, "sleep 600 & sleep 600; exit 9")
+	after := outsider(nil, "sleep 600 & sleep 600; wait; exit 9")
 	own := outsider(&syscall.SysProcAttr{Setsid: true}, "sleep 600; exit 9")
 	short := outsider(&syscall.SysProcAttr{Setpgid: true}, "exit 9")
 	eventually(t, "a zombie", func() bool { return state(short.Process.Pid) == 'Z' })

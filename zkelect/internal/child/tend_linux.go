@@ -52,6 +52,9 @@ func (p *tree) tend(ended chan os.Signal) {
 		if proven {
 			break
 		}
+		if p.breeds(v) {
+			pause = shortest
+		}
 		again = nil
 		if p.mustLookAgain(v, exited == nil) {
 			again = time.After(pause)
@@ -67,6 +70,22 @@ func (p *tree) tend(ended chan os.Signal) {
 // had children in the meantime, and what can't be seen may be gone.
 func (p *tree) mustLookAgain(v view, gone bool) bool {
 	return p.isKilling() || p.isHalting() || v.undecided || gone && v.none()
+}
+
+// breeds tells whether some of a tree that is being killed was born since the last
+// look: it will be gone, and have left another, unless the next comes soon.
+func (p *tree) breeds(v view) bool {
+	before := p.doomed
+	p.doomed = map[ident]bool{}
+	if !p.isKilling() {
+		return false
+	}
+	born := false
+	for _, m := range v.members {
+		p.doomed[m.ident] = true
+		born = born || !before[m.ident]
+	}
+	return born
 }
 
 // round looks at the tree once and sends what it is due. Once the main process is

@@ -29,6 +29,8 @@ type tree struct {
 	killing  bool
 	stopping bool
 
+	doomed map[ident]bool // what was alive at the last look, while killing; owned by tend
+
 	groupStopped bool // the stop went to the whole group, which was still ours
 	stopSent     bool // and to the rest of the tree as well
 

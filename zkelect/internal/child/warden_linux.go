@@ -26,7 +26,7 @@ func init() {
 		return // started by hand
 	}
 	unix.CloseOnExec(fd)
-	setName(os.Args[0]) // else it is "exe"
+	SetName(os.Args[0]) // else it is "exe"
 	(&warden{socket: os.NewFile(uintptr(fd), "owner")}).serve()
 	leave(0)
 }
