@@ -35,12 +35,16 @@ endef
 test: ## install what is missing, then run every test (TESTFLAGS='-run NAME -v')
 	.ci/install test
 	$(MAKE) build
+	$(if $(TESTFLAGS),,$(MAKE) model)
 	$(call go_test,2,14m)
 
 soak: ## the same tests with the long repetitions (ZKELECT_REPEAT=20)
 	.ci/install test
 	$(MAKE) build
 	$(call go_test,20,6h)
+
+model: ## check the protocol's model with spin (docs/model), a minute
+	docs/model/check
 
 lint: ## what .ci/run checks besides the tests
 	.ci/run lint
@@ -75,4 +79,4 @@ clean: ## remove what build made
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all build demo test soak lint bench fuzz fresh install clean help
+.PHONY: all build demo test soak model lint bench fuzz fresh install clean help

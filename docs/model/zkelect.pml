@@ -24,6 +24,9 @@
 #ifndef CRASHES
 #define CRASHES 1 /* of electors */
 #endif
+#ifndef WIPED
+#define WIPED 0 /* times that the side node is deleted by hand, live with it */
+#endif
 #ifndef T
 #define T 2 /* a session's timeout: none expires earlier after its last touch, but for EARLY_EXPIRY */
 #endif
@@ -77,18 +80,18 @@ bit clears[HOSTS];            /* it drops what was carried */
 #ifdef LONE_DELETE
 #define FITS(q) (NODE(q) || live != q)
 byte alone[HOSTS]; /* deletions of live alone in flight, up to 2 */
+byte from[HOSTS];  /* the session they are of */
 #else
 #define FITS(q) true
 #endif
 
-byte forced, crashes;
+byte forced, crashes, wiped;
 
 /* What must never be. The checker's message has the name. */
 bit two_children, child_outlives_session, orphan_live, foreign_live;
 
 #define NODE(q) (queue >> (q) & 1)
 #define REMOVE(q) queue = queue & ~(1 << (q))
-#define WRITABLE (check[0] == Opening || check[0] == Stray || check[1] == Opening || check[1] == Stray || closing[0] == Closing || closing[1] == Closing)
 #define FIRST(q) (NODE(q) && (queue & ((1 << (q)) - 1)) == 0)
 #define ALIVE(h) (own[h] != NONE && alive[own[h]])
 #define WAITED(h) (!carries[h] || waited[h] == WAIT)
@@ -201,6 +204,8 @@ inline send_closing(h)
 #if WAIT > 0
 #ifdef CHILDLESS_CLEARS
 	clears[h] = 1;
+#elif defined(CLEARS_EARLY)
+	clears[h] = waited[h] >= WAIT - 1;
 #else
 	clears[h] = started[h] && WAITED(h);
 #endif
@@ -261,10 +266,15 @@ inline forget(h)
 #ifdef LONE_DELETE
 #define LONE(h) (!NODE(mine[h]) && live == mine[h])
 #define EXECUTE_LONE(h) \
-	:: d_step { alone[h] > 0 && alive[session[mine[h]]] -> alone[h]--; printf("servers: execute %c's deletion of live, which is of term %d\n", LETTER(h), live); live = NONE }
+	:: d_step { alone[h] > 0 && alive[from[h]] -> alone[h]--; printf("servers: execute %c's deletion of live, which is of term %d\n", LETTER(h), live); live = NONE }
 #else
 #define LONE(h) false
 #define EXECUTE_LONE(h)
+#endif
+#ifdef MISSING_IS_CLEAN
+#define MISSING 0
+#else
+#define MISSING 1
 #endif
 #define STARTABLE(h) (!started[h] && left[h] > 0 && WAITED(h))
 
@@ -315,7 +325,7 @@ proctype Elector(byte h)
 #endif
 		do
 #ifdef LONE_DELETE
-		:: d_step { ALIVE(h) && !NODE(mine[h]) && live == mine[h] && alone[h] < 2 -> alone[h]++;
+		:: d_step { ALIVE(h) && !NODE(mine[h]) && live == mine[h] && alone[h] < 2 -> alone[h]++; from[h] = own[h];
 			printf("%c: sends the deletion of live, request %d\n", LETTER(h), alone[h]) }
 #endif
 		:: d_step { ALIVE(h) && term == mine[h] && !clean && !LONE(h) -> send_closing(h) }
@@ -399,7 +409,12 @@ active proctype World()
 	PLACE(0)
 	PLACE(1)
 	PLACE(2)
-	:: d_step { RESTLESS && WRITABLE -> written(); printf("somebody writes the record\n") }
+	:: d_step { RESTLESS -> written(); printf("somebody writes the record\n") }
+#if WIPED > 0
+	/* A record without a term counts as unclean. */
+	:: d_step { wiped < WIPED && term != NONE -> wiped++; term = NONE; clean = 1; live = NONE; unclean = MISSING; written();
+		printf("operator: deletes the side node\n") }
+#endif
 	:: d_step {
 		ALL_MAY_PASS ->
 		PASS(0);
