@@ -108,8 +108,9 @@ inline execute_mark()
 	fi
 }
 
-proctype Host(byte h)
+active [HOSTS] proctype Host()
 {
+	byte h = _pid;
 	do
 	:: atomic { next < PLACES && next >= h -> mine[h] = next; queue = queue | BIT(next);
 		printf("%c: joins the queue as %d\n", LETTER(h), next); next++ };
@@ -162,8 +163,9 @@ inline ask(r, node)
 #define MAY_ASK(r) (live == 0 && (r == 0 || asked)) /* about the first term; others are like it */
 #define CHOOSE(r, q) :: atomic { MAY_ASK(r) && NODE(q) && q != term -> ask(r, q) }
 
-proctype Resigner(byte r)
+active [RESIGNERS] proctype Resigner()
 {
+	byte r = _pid - HOSTS;
 	if
 	:: atomic { r == 0 && !asked -> asked = 1; goto told } /* one alone asks */
 	:: atomic { MAY_ASK(r) -> ask(r, NONE) }
@@ -209,15 +211,4 @@ active proctype World()
 	SERVE(0)
 	SERVE(1)
 	od
-}
-
-init
-{
-	atomic {
-		run Host(0);
-		run Host(1);
-		run Host(2);
-		run Resigner(0);
-		run Resigner(1)
-	}
 }

@@ -145,6 +145,10 @@ inline execute_opening(h)
 #if WAIT > 0
 		unclean = unclean || !clean;
 		carries[h] = unclean;
+		if
+		:: !unclean -> waited[h] = 0
+		:: else
+		fi;
 #endif
 		term = mine[h];
 		clean = 0;
@@ -276,11 +280,13 @@ inline forget(h)
 #else
 #define MISSING 1
 #endif
+/* Nothing depends on the lease any more. */
+#define DONE(h) (started[h] && !child[h])
 #define STARTABLE(h) (!started[h] && left[h] > 0 && WAITED(h))
 
-proctype Elector(byte h)
+active [HOSTS] proctype Elector()
 {
-	byte j;
+	byte h = _pid, j;
 	{ true;
 	do
 	:: atomic { next < PLACES && next >= h -> join(h) }; /* first in this order, all hosts being alike */
@@ -308,10 +314,10 @@ proctype Elector(byte h)
 		od;
 
 		do
-		:: d_step { check[h] == Idle -> check[h] = Beat; printf("%c: sends a heartbeat\n", LETTER(h)) }
+		:: d_step { check[h] == Idle && !DONE(h) -> check[h] = Beat; printf("%c: sends a heartbeat\n", LETTER(h)) }
 		:: d_step { check[h] == Yes ->
 			if
-			:: LEASE - sent[h] > left[h] -> left[h] = LEASE - sent[h]
+			:: LEASE - sent[h] > left[h] && !DONE(h) -> left[h] = LEASE - sent[h]
 			:: else
 			fi;
 			check[h] = Idle; sent[h] = 0;
@@ -347,7 +353,8 @@ over:		atomic { !child[h] -> forget(h) }
 		:: d_step { term != mine[h] && NODE(mine[h]) -> REMOVE(mine[h]);
 			printf("%c's guard: deletes queue node %d\n", LETTER(h), mine[h]) }
 		:: atomic { term != mine[h] && !NODE(mine[h]) -> break }
-		od
+		od;
+		atomic { first[h] = 0; waited[h] = 0; carries[h] = 0; started[h] = 0 }
 	}
 }
 
@@ -361,7 +368,7 @@ over:		atomic { !child[h] -> forget(h) }
 #define PASS(h) \
 	if :: left[h] > 0 -> left[h]-- :: else fi; \
 	if :: (check[h] == Opening || check[h] == Beat || check[h] == Yes) && sent[h] < LEASE -> sent[h]++ :: else fi; \
-	if :: first[h] && waited[h] < WAIT -> waited[h]++ :: else fi
+	if :: first[h] && waited[h] < WAIT && !(term == mine[h] && !carries[h]) -> waited[h]++ :: else fi
 
 #ifdef EARLY_EXPIRY
 #define MAY_EXPIRE(s) alive[s]
@@ -386,13 +393,25 @@ inline expire(s)
 	end_session(s)
 }
 
+inline crash(h)
+{
+	crashes++;
+	crashed[h] = 1;
+	sent[h] = 0;
+	if
+	:: check[h] == Opening || check[h] == Stray -> check[h] = Stray
+	:: else -> check[h] = Idle
+	fi;
+	printf("%c: its elector crashes\n", LETTER(h))
+}
+
 #define HOST(h) \
 	:: d_step { check[h] == Opening || check[h] == Stray -> execute_opening(h) } \
 	:: d_step { check[h] == Beat -> execute_beat(h) } \
 	EXECUTE_LONE(h) \
 	:: d_step { closing[h] != Idle -> execute_closing(h) } \
-	:: d_step { child[h] -> child[h] = 0; printf("%c: its child is dead\n", LETTER(h)) } \
-	:: d_step { crashes < CRASHES && mine[h] != NONE && !crashed[h] -> crashes++; crashed[h] = 1; printf("%c: its elector crashes\n", LETTER(h)) }
+	:: d_step { child[h] -> child[h] = 0; left[h] = 0; printf("%c: its child is dead\n", LETTER(h)) } \
+	:: d_step { crashes < CRASHES && mine[h] != NONE && !crashed[h] -> crash(h) }
 #define PLACE(q) \
 	:: d_step { MAY_EXPIRE(q) -> expire(q) } \
 	:: d_step { forced < FORCED && NODE(q) -> forced++; REMOVE(q); printf("operator: deletes queue node %d\n", q) }
@@ -428,15 +447,4 @@ active proctype World()
 		printf("-- a tick\n")
 	}
 	od
-}
-
-init
-{
-	atomic {
-		run Elector(0);
-		run Elector(1);
-#if HOSTS > 2
-		run Elector(2)
-#endif
-	}
 }
