@@ -39,6 +39,7 @@ endef
 test: ## install what is missing, then run every test (TESTFLAGS='-run NAME -v')
 	.ci/install test
 	$(MAKE) build
+	$(if $(TESTFLAGS),,$(MAKE) model)
 	$(call go_test,2,14m)
 
 soak: ## the same tests with the long repetitions (ZKELECT_REPEAT=20)
@@ -56,6 +57,9 @@ chaos: ## two minutes of faults, with a timeline (CHAOS_FOR=30m CHAOS_SEED=7)
 	.ci/install test
 	CHAOS_OUT="$${CHAOS_OUT:-$(CURDIR)/bin/chaos}" \
 		go test -count=1 -timeout 0 -run '^TestPromise$$' -v ./zkelect/internal/chaos
+
+model: ## check the protocol's model with spin (docs/model), a minute
+	docs/model/check
 
 lint: ## what .ci/run checks besides the tests
 	.ci/run lint
@@ -91,4 +95,4 @@ clean: ## remove what build made
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all build demo test soak matrix chaos lint bench fuzz fresh install clean help
+.PHONY: all build demo test soak matrix chaos model lint bench fuzz fresh install clean help

@@ -274,12 +274,14 @@ func (c *Candidate) watch(ctx context.Context, name string, q queue, i int) (*wa
 		if i = q.index(name); i <= 0 {
 			return nil, nil
 		}
-		to, err := c.place.oldestTransfer(ctx, c.sess, requests, q)
+		f, err := c.place.oldest(ctx, c.sess, c.place.transfer, requests, q[0].name, q)
 		if err != nil {
 			return nil, err
 		}
-		if target := q.index(to); target > i {
-			return nil, c.stepAside(ctx, name, to)
+		if f != nil && q.index(f.To) > i {
+			if again, err := c.stepAside(ctx, name, f); err != nil || again {
+				return nil, err
+			}
 		}
 	}
 	return &w, nil
@@ -287,15 +289,48 @@ func (c *Candidate) watch(ctx context.Context, name string, q queue, i int) (*wa
 
 // stepAside leaves the place in the queue for a transfer to a waiter behind.
 // No opening of this queueing was ever sent, so nothing but the node is left.
-func (c *Candidate) stepAside(ctx context.Context, name, to string) error {
-	c.cfg.emit(EventAside, slog.String("to", to))
-	_, err := read(ctx, c.sess, func() (struct{}, error) {
-		return struct{}{}, c.sess.remove(ctx, c.place.node(name))
-	})
-	if err != nil && !errors.Is(err, zk.ErrNoNode) {
-		return err
+//
+// It is one multi, with the request that is obeyed and the version of a record
+// without a mark. Alone the deletion could come after another transfer, to this
+// very waiter, has begun. What has begun already is none of our business: then
+// nothing is done, and again is false.
+func (c *Candidate) stepAside(ctx context.Context, name string, f *found) (again bool, err error) {
+	doubt := false
+	for {
+		if err := c.place.catchUp(ctx, c.sess); err != nil {
+			return false, err
+		}
+		rec, version, err := c.place.readRecord(ctx, c.sess, c.cfg.Recipe)
+		if err != nil {
+			if errors.Is(err, zk.ErrNoNode) { // deleted by hand, and the requests with it
+				return true, nil
+			}
+			return false, err
+		}
+		if !rec.names(f.Term) || rec.Term.Clean {
+			return true, nil // its term is over, so it is void
+		}
+		if rec.Term.Begun != nil && !doubt {
+			return false, nil
+		}
+		res, err := c.sess.multi(ctx, check(f.path), check(c.place.node(f.To)),
+			&zk.CheckVersionRequest{Path: c.place.side, Version: version}, remove(c.place.node(name)))
+		switch {
+		case err == nil, doubt && failedOp(res) == 3 && errors.Is(err, zk.ErrNoNode):
+			c.cfg.emit(EventAside, slog.String("to", f.To))
+			return true, errAside
+		case errors.Is(err, zk.ErrBadVersion):
+		case errors.Is(err, zk.ErrNoNode):
+			return true, nil
+		case ambiguous(err):
+			doubt = true
+			if err := pauseAfter(ctx, c.sess); err != nil {
+				return false, err
+			}
+		default:
+			return false, denied(err, "delete", c.place.node(name))
+		}
 	}
-	return errAside
 }
 
 // idOf is the id in a participant's node, "" where it cannot be had.

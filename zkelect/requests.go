@@ -56,16 +56,6 @@ func (p place) oldest(ctx context.Context, s session, dir string, names []string
 	return first, nil
 }
 
-// oldestTransfer is the queue node to which the first of the queue is asked to
-// hand over, "" where it is not.
-func (p place) oldestTransfer(ctx context.Context, s session, names []string, q queue) (string, error) {
-	f, err := p.oldest(ctx, s, p.transfer, names, q[0].name, q)
-	if err != nil || f == nil {
-		return "", err
-	}
-	return f.To, nil
-}
-
 // serveRequests answers requests to resign this term. What it sends is the mark
 // in the record that a request is honoured: from then on the term ends. It ends
 // with ctx.

@@ -294,6 +294,7 @@ func (r *resignation) giveUp(ctx context.Context, why error) error {
 func (r *resignation) withdraw() Withdrawal {
 	ctx, cancel := context.WithTimeout(context.Background(), withdrawBound)
 	defer cancel()
+	gone := false // so that it can't be begun any more
 	for {
 		rec, version, err := r.place.readRecord(ctx, r.i.sess, RecipeLatch)
 		if err != nil {
@@ -302,10 +303,19 @@ func (r *resignation) withdraw() Withdrawal {
 		if !rec.names(r.term) || rec.Term.Clean || rec.Term.Begun != nil {
 			return Begun
 		}
+		if gone {
+			return Withdrawn
+		}
 		_, err = r.i.sess.multi(ctx, remove(r.node), &zk.CheckVersionRequest{Path: r.place.side, Version: version})
 		switch {
-		case err == nil, errors.Is(err, zk.ErrNoNode):
+		case err == nil:
 			return Withdrawn
+		case errors.Is(err, zk.ErrNoNode):
+			// By an earlier one of these multis, or with the session that made
+			// it, after the leader has begun maybe: only a reading from now on tells.
+			if gone = true; r.place.catchUp(ctx, r.i.sess) != nil {
+				return Unknown
+			}
 		case errors.Is(err, zk.ErrBadVersion):
 		case ambiguous(err):
 			if pauseAfter(ctx, r.i.sess) != nil {
