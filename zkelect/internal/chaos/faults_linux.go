@@ -104,7 +104,7 @@ func (e *engine) aim(d *deed) (*term, *process, error) {
 		d.contender = e.contenders[d.Election][d.Target]
 		return nil, nil, nil
 	}
-	for deadline := time.Now().Add(3 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(6 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		t, p := e.census.leader(d.Election)
 		var leading *contender
 		if t != nil {
