@@ -10,6 +10,9 @@ type Config struct {
 	Elections  []Election `json:"elections"`
 	Contenders int        `json:"contenders"` // of each election
 	Servers    int        `json:"servers"`
+	// SyncLimit is for how many ticks, of 500 ms, a server goes on that hears
+	// nothing from the others; 0: 5.
+	SyncLimit int `json:"sync_limit"`
 	// Rounds, if given, are done in place of a schedule from the seed.
 	Rounds [][]fault     `json:"rounds"`
 	Bound  time.Duration `json:"bound"` // until somebody leads, after each round

@@ -96,8 +96,8 @@ func (e *engine) build() error {
 }
 
 func (e *engine) startServers() error {
-	// A follower that hears nothing for 5 ticks gives up, and so does a leader.
-	opts := []zktest.Option{zktest.TickTime(500 * time.Millisecond), zktest.SyncLimit(5)}
+	// A follower that hears nothing for so many ticks gives up, and so does a leader.
+	opts := []zktest.Option{zktest.TickTime(500 * time.Millisecond), zktest.SyncLimit(cmp.Or(e.cfg.SyncLimit, 5))}
 	var hosts []zktest.Host
 	for n := range e.cfg.Servers {
 		h, err := e.wires.add(fmt.Sprintf("server%d", n+1))

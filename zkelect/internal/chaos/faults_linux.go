@@ -82,6 +82,8 @@ func (e *engine) strike(d *deed) (heal func() error, err error) {
 			return nil, errors.Join(err, heal())
 		}
 		return heal, nil
+	case cutWithServer:
+		return e.cutWithServer(d, c)
 	case resign:
 		return nil, e.resign(d, nil)
 	case resignTo:

@@ -32,6 +32,9 @@ const (
 	serverParted  kind = "server cut off"
 	serverAgain   kind = "server restarted"
 	noQuorum      kind = "no quorum"
+
+	// cutWithServer is none of those that are drawn: it is for one test.
+	cutWithServer kind = "cut off with a follower"
 )
 
 // electionKinds strike one election, ensembleKinds all.
@@ -60,7 +63,7 @@ func (k kind) group() group {
 	switch k {
 	case killElector, stopElector, killGuard, stopGuard, killBoth, stopBoth, killChild, stopChild:
 		return processes
-	case cutBoth, cutUp, cutDown, slowLink, reset:
+	case cutBoth, cutUp, cutDown, slowLink, reset, cutWithServer:
 		return links
 	case deleteNode, deleteCut, deleteLive, resign, resignTo, stepClock:
 		return hands
@@ -69,7 +72,9 @@ func (k kind) group() group {
 }
 
 // onLink tells whether the kind needs real links between hosts.
-func (k kind) onLink() bool { return k.group() == links || k == deleteCut || k == serverParted }
+func (k kind) onLink() bool {
+	return k.group() == links || k == deleteCut || k == serverParted || k == cutWithServer
+}
 
 // onGuard tells whether the kind strikes the guard.
 func (k kind) onGuard() bool {
