@@ -166,7 +166,8 @@ func (p matrixPlace) attr() (*syscall.SysProcAttr, error) {
 // matrixProbe tries whether the system lets a user make PID namespaces, by a program
 // that is not ours.
 func matrixProbe(user *syscall.Credential) error {
-	args := []string{"--pid", "--fork", "--mount-proc", "true"}
+	// Only the propagation of /proc is changed: in a chroot that of "/" can't be.
+	args := []string{"--pid", "--fork", "--propagation", "unchanged", "--mount-proc", "true"}
 	if user != nil || os.Geteuid() != 0 {
 		args = append([]string{"--user", "--map-root-user"}, args...)
 	}
