@@ -100,7 +100,7 @@ func TestLostReplyInAResignation(t *testing.T) {
 		{name: "closing", whose: "leader", target: (*election).closingMulti},
 		{name: "transfer request", whose: "resigner", to: true, target: (*election).requestCreate},
 		{name: "transfer mark", whose: "leader", to: true, target: (*election).markMulti},
-		{name: "stepping aside", whose: "aside", to: true, target: (*election).queueDelete},
+		{name: "stepping aside", whose: "aside", to: true, target: (*election).asideMulti},
 		{name: "joining again", whose: "aside", to: true, target: (*election).queueCreate},
 		{name: "forced delete", whose: "resigner", force: true, target: (*election).queueDelete},
 		{name: "closing after force", whose: "leader", force: true, target: (*election).closingMulti},

@@ -175,6 +175,9 @@ func (e *election) requestCreate() func(zktest.Op) bool { return part(zktest.Cre
 func (e *election) markMulti() func(zktest.Op) bool {
 	return isMulti(part(zktest.Check, e.abs(e.side)), part(zktest.SetData, e.abs(e.side)))
 }
+func (e *election) asideMulti() func(zktest.Op) bool {
+	return isMulti(part(zktest.Check, e.abs(e.transfer)), part(zktest.Delete, e.abs(e.latch)+"/"))
+}
 func (e *election) withdrawMulti() func(zktest.Op) bool {
 	return isMulti(part(zktest.Delete, e.abs(e.requests)), part(zktest.Check, e.abs(e.side)))
 }

@@ -284,80 +284,6 @@ inline forget(h)
 #define DONE(h) (started[h] && !child[h])
 #define STARTABLE(h) (!started[h] && left[h] > 0 && WAITED(h))
 
-active [HOSTS] proctype Elector()
-{
-	byte h = _pid, j;
-	{ true;
-	do
-	:: atomic { next < PLACES && next >= h -> join(h) }; /* first in this order, all hosts being alike */
-		do
-		:: d_step { FIRST(mine[h]) && !first[h] -> first[h] = 1; printf("%c: sees itself first\n", LETTER(h)) }
-		:: atomic { RESTLESS && !first[h] && NODE(mine[h]) -> REMOVE(mine[h]); printf("%c: steps aside for a transfer\n", LETTER(h)); goto over }
-		/* a reading, and the opening that names the version read */
-		:: d_step { first[h] && NODE(mine[h]) && term != mine[h] && live == NONE && (check[h] == Idle || check[h] == Stray) ->
-			check[h] = Opening; sent[h] = 0;
-			printf("%c: sends the opening of term %d\n", LETTER(h), mine[h]) }
-		:: d_step { RESTLESS && check[h] == Opening -> check[h] = Stray; sent[h] = 0; printf("%c: hears no answer\n", LETTER(h)) }
-		:: d_step { RESTLESS && check[h] == Yes -> check[h] = Idle; sent[h] = 0; printf("%c: hears no answer\n", LETTER(h)) }
-		:: d_step { check[h] == No -> check[h] = Idle; sent[h] = 0; printf("%c: its opening is refused\n", LETTER(h)) }
-		:: atomic { check[h] == Yes ->
-#ifdef LATE_OPENING
-			left[h] = LEASE;
-#else
-			left[h] = LEASE - sent[h];
-#endif
-			check[h] = Idle; sent[h] = 0;
-			printf("%c: is answered that term %d is open\n", LETTER(h), mine[h]); break }
-		:: atomic { check[h] == Idle && term == mine[h] -> printf("%c: reads that it has opened term %d\n", LETTER(h), mine[h]); break }
-		:: atomic { RESTLESS && (check[h] == Idle || check[h] == Stray) && ALIVE(h) -> end_session(own[h]); printf("%c: gives up and closes its session\n", LETTER(h)); goto over }
-		:: atomic { (check[h] == Idle || check[h] == Stray) && !NODE(mine[h]) && !HELD(h) -> printf("%c: finds its queue node gone\n", LETTER(h)); goto over }
-		od;
-
-		do
-		:: d_step { check[h] == Idle && !DONE(h) -> check[h] = Beat; printf("%c: sends a heartbeat\n", LETTER(h)) }
-		:: d_step { check[h] == Yes ->
-			if
-			:: LEASE - sent[h] > left[h] && !DONE(h) -> left[h] = LEASE - sent[h]
-			:: else
-			fi;
-			check[h] = Idle; sent[h] = 0;
-			printf("%c: its heartbeat is answered\n", LETTER(h)) }
-		:: d_step { STARTABLE(h) -> start_child(h) }
-		:: atomic { true -> check[h] = Idle; sent[h] = 0; printf("%c: ends its term\n", LETTER(h)); break }
-		od;
-
-#ifndef EARLY_RELEASE
-		atomic { !child[h] -> left[h] = 0 };
-#endif
-		do
-#ifdef LONE_DELETE
-		:: d_step { ALIVE(h) && !NODE(mine[h]) && live == mine[h] && alone[h] < 2 -> alone[h]++; from[h] = own[h];
-			printf("%c: sends the deletion of live, request %d\n", LETTER(h), alone[h]) }
-#endif
-		:: d_step { ALIVE(h) && term == mine[h] && !clean && !LONE(h) -> send_closing(h) }
-		:: term == mine[h] && clean -> break
-		:: atomic { term != mine[h] && ALIVE(h) && (live == NONE || session[live] != own[h]) -> REMOVE(mine[h]); break }
-		:: atomic { RESTLESS && ALIVE(h) && !child[h] -> end_session(own[h]); printf("%c: gives up and closes its session\n", LETTER(h)); break }
-		:: atomic { RESTLESS && ALIVE(h) -> own[h] = NONE; printf("%c: gives up its session\n", LETTER(h)); break }
-		:: !ALIVE(h) -> break
-		od;
-over:		atomic { !child[h] -> forget(h) }
-	od
-	} unless {
-		crashed[h];
-		atomic { !child[h] -> left[h] = 0; j = 0 };
-		/* the guard, by a session of its own */
-		do
-		:: d_step { term == mine[h] && !clean -> send_closing(h) }
-		:: atomic { term == mine[h] && clean -> break }
-		:: d_step { term != mine[h] && NODE(mine[h]) -> REMOVE(mine[h]);
-			printf("%c's guard: deletes queue node %d\n", LETTER(h), mine[h]) }
-		:: atomic { term != mine[h] && !NODE(mine[h]) -> break }
-		od;
-		atomic { first[h] = 0; waited[h] = 0; carries[h] = 0; started[h] = 0 }
-	}
-}
-
 /* A child is dead before its lease is over, by the kernel's timers if by nothing else. */
 #define MAY_PASS(h) (!child[h] || left[h] > 1)
 #if HOSTS > 2
@@ -447,4 +373,78 @@ active proctype World()
 		printf("-- a tick\n")
 	}
 	od
+}
+
+active [HOSTS] proctype Elector()
+{
+	byte h = _pid - 1, j;
+	{ true;
+	do
+	:: atomic { next < PLACES && next >= h -> join(h) }; /* first in this order, all hosts being alike */
+		do
+		:: d_step { FIRST(mine[h]) && !first[h] -> first[h] = 1; printf("%c: sees itself first\n", LETTER(h)) }
+		:: atomic { RESTLESS && !first[h] && NODE(mine[h]) -> REMOVE(mine[h]); printf("%c: steps aside for a transfer\n", LETTER(h)); goto over }
+		/* a reading, and the opening that names the version read */
+		:: d_step { first[h] && NODE(mine[h]) && term != mine[h] && live == NONE && (check[h] == Idle || check[h] == Stray) ->
+			check[h] = Opening; sent[h] = 0;
+			printf("%c: sends the opening of term %d\n", LETTER(h), mine[h]) }
+		:: d_step { RESTLESS && check[h] == Opening -> check[h] = Stray; sent[h] = 0; printf("%c: hears no answer\n", LETTER(h)) }
+		:: d_step { RESTLESS && check[h] == Yes -> check[h] = Idle; sent[h] = 0; printf("%c: hears no answer\n", LETTER(h)) }
+		:: d_step { check[h] == No -> check[h] = Idle; sent[h] = 0; printf("%c: its opening is refused\n", LETTER(h)) }
+		:: atomic { check[h] == Yes ->
+#ifdef LATE_OPENING
+			left[h] = LEASE;
+#else
+			left[h] = LEASE - sent[h];
+#endif
+			check[h] = Idle; sent[h] = 0;
+			printf("%c: is answered that term %d is open\n", LETTER(h), mine[h]); break }
+		:: atomic { check[h] == Idle && term == mine[h] -> printf("%c: reads that it has opened term %d\n", LETTER(h), mine[h]); break }
+		:: atomic { RESTLESS && (check[h] == Idle || check[h] == Stray) && ALIVE(h) -> end_session(own[h]); printf("%c: gives up and closes its session\n", LETTER(h)); goto over }
+		:: atomic { (check[h] == Idle || check[h] == Stray) && !NODE(mine[h]) && !HELD(h) -> printf("%c: finds its queue node gone\n", LETTER(h)); goto over }
+		od;
+
+		do
+		:: d_step { check[h] == Idle && !DONE(h) -> check[h] = Beat; printf("%c: sends a heartbeat\n", LETTER(h)) }
+		:: d_step { check[h] == Yes ->
+			if
+			:: LEASE - sent[h] > left[h] && !DONE(h) -> left[h] = LEASE - sent[h]
+			:: else
+			fi;
+			check[h] = Idle; sent[h] = 0;
+			printf("%c: its heartbeat is answered\n", LETTER(h)) }
+		:: d_step { STARTABLE(h) -> start_child(h) }
+		:: atomic { true -> check[h] = Idle; sent[h] = 0; printf("%c: ends its term\n", LETTER(h)); break }
+		od;
+
+#ifndef EARLY_RELEASE
+		atomic { !child[h] -> left[h] = 0 };
+#endif
+		do
+#ifdef LONE_DELETE
+		:: d_step { ALIVE(h) && !NODE(mine[h]) && live == mine[h] && alone[h] < 2 -> alone[h]++; from[h] = own[h];
+			printf("%c: sends the deletion of live, request %d\n", LETTER(h), alone[h]) }
+#endif
+		:: d_step { ALIVE(h) && term == mine[h] && !clean && !LONE(h) -> send_closing(h) }
+		:: term == mine[h] && clean -> break
+		:: atomic { term != mine[h] && ALIVE(h) && (live == NONE || session[live] != own[h]) -> REMOVE(mine[h]); break }
+		:: atomic { RESTLESS && ALIVE(h) && !child[h] -> end_session(own[h]); printf("%c: gives up and closes its session\n", LETTER(h)); break }
+		:: atomic { RESTLESS && ALIVE(h) -> own[h] = NONE; printf("%c: gives up its session\n", LETTER(h)); break }
+		:: !ALIVE(h) -> break
+		od;
+over:		atomic { !child[h] -> forget(h) }
+	od
+	} unless {
+		crashed[h];
+		atomic { !child[h] -> left[h] = 0; j = 0 };
+		/* the guard, by a session of its own */
+		do
+		:: d_step { term == mine[h] && !clean -> send_closing(h) }
+		:: atomic { term == mine[h] && clean -> break }
+		:: d_step { term != mine[h] && NODE(mine[h]) -> REMOVE(mine[h]);
+			printf("%c's guard: deletes queue node %d\n", LETTER(h), mine[h]) }
+		:: atomic { term != mine[h] && !NODE(mine[h]) -> break }
+		od;
+		atomic { first[h] = 0; waited[h] = 0; carries[h] = 0; started[h] = 0 }
+	}
 }

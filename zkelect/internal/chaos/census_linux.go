@@ -260,19 +260,35 @@ func (c *census) judge(t *term) {
 	}
 }
 
-// byHand notes that we are about to delete the live of a term.
-func (c *census) byHand(t *term) {
+// byHand notes that we are about to delete a node of the term, its live or the one
+// in the queue, unless the other is gone by our hand already: a leader that has
+// lost both, and is cut off, is beyond help.
+func (c *census) byHand(t *term, live bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t.liveByHand = true
+	if t.liveByHand || c.handled[t.node] {
+		return false
+	}
+	if live {
+		t.liveByHand = true
+	} else {
+		c.handled[t.node] = true
+	}
+	return true
 }
 
 // nodeByHand notes the same of a node in the queue, whose owner may be about to
 // lead.
-func (c *census) nodeByHand(node string) {
+func (c *census) nodeByHand(node string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, t := range c.terms {
+		if t.node == node && t.liveByHand {
+			return false
+		}
+	}
 	c.handled[node] = true
+	return true
 }
 
 // claim lets one fault strike elector or guard of a term, and no second one.

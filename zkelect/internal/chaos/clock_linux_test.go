@@ -67,6 +67,7 @@ func clockedBinary(t testing.TB) string {
 var wallClockAllowed = map[string]string{
 	"clock_other.go started":             "the clock of leases where there is no CLOCK_BOOTTIME: a difference, so monotonic",
 	"clock_other.go bootTime":            "the same",
+	"takeover.go tellTakeover":           "a time of day in the log, for people",
 	"resign.go Resign":                   "how long a resignation took: a difference, so monotonic",
 	"internal/zkconn/link.go Dial":       "the pace of reconnections: a difference, so monotonic",
 	"internal/zkconn/link.go negotiated": "the same",

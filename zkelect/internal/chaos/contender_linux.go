@@ -112,11 +112,21 @@ func (c *contender) args() []string {
 	args := []string{"run", "-s", c.servers, "-p", e.Path, "--id", c.name(),
 		"--session-timeout", e.Session.String(), "--stop-timeout", "600ms",
 		"--requeue", "always", "--requeue-delay", "200ms"}
+	chance := func(p float64) bool { return c.rnd.Float64() < p }
 	if e.Nature == isolated {
 		args = append(args, "--isolate=pidns")
+	} else if chance(0.5) {
+		args = append(args, "--isolate=none") // the walk, not the control group
+	}
+	args = append(args, "--on-suspend", []string{"continue", "freeze", "kill"}[c.rnd.IntN(3)])
+	if chance(0.25) {
+		args = append(args, "--takeover-delay", "auto")
+	}
+	if chance(0.25) {
+		// It is the term's as the command is, and as much of a tree.
+		args = append(args, "--fence", c.cfg.Worker+" -dir "+c.cfg.Dir+" -role fence -for 200ms")
 	}
 	args = append(args, "--", c.cfg.Worker, "-dir", c.cfg.Dir)
-	chance := func(p float64) bool { return c.rnd.Float64() < p }
 	switch {
 	case e.Nature != single:
 		args = append(args, "-forks", fmt.Sprint(c.rnd.IntN(2)), "-daemons", fmt.Sprint(1+c.rnd.IntN(2)), "-ignore")

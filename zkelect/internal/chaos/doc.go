@@ -54,5 +54,6 @@
 // Elector and guard killed or stopped in one blow leave daemonised descendants
 // alive unless the tree is in a PID namespace. So these two faults strike
 // only the elections whose trees are of one process, or isolated, and elsewhere no
-// term is struck twice at elector or guard.
+// term is struck twice at elector or guard. And nobody deletes both nodes of one term
+// by hand: if its leader is cut off then, nothing tells the next one of it.
 package chaos

@@ -104,7 +104,7 @@ func (e *engine) aim(d *deed) (*term, *process, error) {
 		d.contender = e.contenders[d.Election][d.Target]
 		return nil, nil, nil
 	}
-	for deadline := time.Now().Add(3 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(6 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		t, p := e.census.leader(d.Election)
 		var leading *contender
 		if t != nil {
@@ -210,12 +210,12 @@ func (e *engine) slow(d *deed) (heal func() error, err error) {
 func (e *engine) deleteByHand(d *deed, t *term) error {
 	var ops []any
 	switch {
+	case t != nil && !e.census.byHand(t, d.Kind == deleteLive):
+		return missed("the term has lost a node already")
 	case d.Kind == deleteLive:
-		e.census.byHand(t)
 		// While the queue node stands, live is this term's and no other's.
 		ops = []any{&zk.CheckVersionRequest{Path: t.node, Version: -1}, &zk.DeleteRequest{Path: liveOf(t.node), Version: -1}}
 	case t != nil:
-		e.census.nodeByHand(t.node)
 		ops = []any{&zk.DeleteRequest{Path: t.node, Version: -1}}
 	default:
 		return e.deleteWaiter(d)
@@ -241,7 +241,9 @@ func (e *engine) deleteWaiter(d *deed) error {
 				continue
 			}
 			// What leads by now is marked before it is struck.
-			e.census.nodeByHand(node)
+			if !e.census.nodeByHand(node) {
+				return missed("the term has lost its live already")
+			}
 			return conn.Delete(node, -1)
 		}
 		return missed("not in the queue")

@@ -33,9 +33,7 @@ func newCgroup() (*cgroup, error) {
 		return nil, fmt.Errorf("control group %s is not delegated to this user: %w; have it delegated (Delegate=yes in a systemd unit)", own, err)
 	}
 	sweepCgroups(own)
-	// The start time tells this process from a later one of the same number.
-	self, _ := trees.fs.stat(os.Getpid())
-	dir, err := os.MkdirTemp(own, fmt.Sprintf("%s%d.%d.", cgroupPrefix, os.Getpid(), self.start))
+	dir, err := os.MkdirTemp(own, fmt.Sprintf("%s%d.", cgroupPrefix, os.Getpid()))
 	if err != nil {
 		return nil, fmt.Errorf("make a control group: %w; have %s delegated (Delegate=yes in a systemd unit)", err, own)
 	}
@@ -52,10 +50,16 @@ func newCgroup() (*cgroup, error) {
 
 const cgroupPrefix = "zkelect-"
 
+// openCgroup opens one and locks it: as long as somebody holds it open, no other
+// zkelect sweeps it away while it is empty.
 func openCgroup(dir string) (*cgroup, error) {
-	fd, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_PATH|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
+	}
+	if err := unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	return &cgroup{dir: dir, fd: fd}, nil
 }
@@ -130,18 +134,19 @@ func delegated() bool {
 }
 
 // sweepCgroups removes what dead zkelects have left: elector and guard were
-// killed in one blow. One that isn't empty stays.
+// killed in one blow. One that isn't empty stays. The lock tells the dead from the
+// living, and no pid does: the owner may be in another PID namespace.
 func sweepCgroups(own string) {
 	entries, _ := filepath.Glob(own + "/" + cgroupPrefix + "*")
 	for _, dir := range entries {
-		var id ident
-		name := strings.TrimPrefix(filepath.Base(dir), cgroupPrefix)
-		if _, err := fmt.Sscanf(name, "%d.%d.", &id.pid, &id.start); err != nil {
+		fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
 			continue
 		}
-		if now, ok := trees.fs.stat(id.pid); !ok || now.ident != id {
+		if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
 			_ = os.Remove(dir)
 		}
+		unix.Close(fd)
 	}
 }
 

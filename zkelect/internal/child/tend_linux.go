@@ -62,6 +62,7 @@ func (p *tree) tend(ended chan os.Signal) {
 		}
 	}
 	p.term.takeBack(p.pid)
+	p.term.close()
 	trees.forget(p)
 	close(p.done)
 }

@@ -25,7 +25,7 @@ import (
 // Announcement is what a process tells the harness of itself. Its pid comes
 // from the kernel, with the connection.
 type announcement struct {
-	Role    string `json:"role"` // main, fork, daemon
+	Role    string `json:"role"` // main, fence, fork, daemon
 	ID      string `json:"id"`
 	Path    string `json:"path"`
 	Node    string `json:"node"`
@@ -37,7 +37,7 @@ type announcement struct {
 
 var (
 	dir     = flag.String("dir", "", "where stamps, lock and the harness's socket are")
-	role    = flag.String("role", "main", "main, fork, between or daemon")
+	role    = flag.String("role", "main", "main, fence, fork, between or daemon")
 	forks   = flag.Int("forks", 0, "children in the same process group")
 	daemons = flag.Int("daemons", 0, "children by a double fork, each in a session of its own")
 	ignore  = flag.Bool("ignore", false, "ignore TERM, INT and HUP")
@@ -48,7 +48,8 @@ var (
 func main() {
 	started := stamp()
 	flag.Parse()
-	if *role != "main" {
+	begins := *role == "main" || *role == "fence"
+	if !begins {
 		inheritLock()
 	}
 	if *ignore || *role == "daemon" {
@@ -64,7 +65,7 @@ func main() {
 	}
 	me := announcement{Role: *role, Started: started, ID: os.Getenv("ZKELECT_ID"), Path: os.Getenv("ZKELECT_PATH"), Node: os.Getenv("ZKELECT_NODE")}
 	me.Token, _ = strconv.ParseInt(os.Getenv("ZKELECT_FENCING_TOKEN"), 10, 64)
-	if *role == "main" {
+	if begins {
 		me.Overlap = !takeLock(filepath.Base(me.Path))
 	}
 	file, err := os.CreateTemp(*dir, "stamps-")
@@ -84,7 +85,7 @@ func main() {
 		}
 	}
 	var over <-chan time.Time
-	if *lives > 0 && *role == "main" {
+	if *lives > 0 && begins {
 		over = time.After(*lives)
 	}
 	for tick := time.NewTicker(5 * time.Millisecond); ; {
