@@ -15,24 +15,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"zkelect/zkelect/zktest"
 )
 
 // matrixLeftOut notes what this machine cannot run: make test ends by naming it.
 func matrixLeftOut(t *testing.T, why string) {
 	t.Helper()
-	t.Logf("left out: %s", why)
-	name := os.Getenv("ZKELECT_LEFT_OUT")
-	if name == "" {
-		return
-	}
-	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
-	if err == nil {
-		_, err = fmt.Fprintf(f, "%s: %s\n", t.Name(), why)
-		f.Close()
-	}
-	if err != nil {
-		t.Error(err)
-	}
+	zktest.LeftOut(t, t.Name()+": "+why, why)
 }
 
 // matrixRoom is a folder that every user may enter, with a zkelect as it is
@@ -166,7 +156,8 @@ func (p matrixPlace) attr() (*syscall.SysProcAttr, error) {
 // matrixProbe tries whether the system lets a user make PID namespaces, by a program
 // that is not ours.
 func matrixProbe(user *syscall.Credential) error {
-	args := []string{"--pid", "--fork", "--mount-proc", "true"}
+	// Only the propagation of /proc is changed: in a chroot that of "/" can't be.
+	args := []string{"--pid", "--fork", "--propagation", "unchanged", "--mount-proc", "true"}
 	if user != nil || os.Geteuid() != 0 {
 		args = append([]string{"--user", "--map-root-user"}, args...)
 	}

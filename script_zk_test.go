@@ -23,6 +23,7 @@ import (
 //	zk get PATH    zk ls PATH    zk acl PATH               answer on stdout
 //	zk setacl PATH SCHEME:ID:PERMS...                      PERMS of rwcda, or - for none
 //	zk gone PATH                                           wait until it is
+//	zk some PATH                                           wait until it has children
 func scriptZK(ts *testscript.TestScript, neg bool, args []string) {
 	w := worldOf(ts)
 	if len(args) < 2 {
@@ -64,6 +65,12 @@ func scriptZK(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	case "setacl":
 		_, err = c.SetACL(node, parseACL(ts, args[1:]), -1)
+	case "some":
+		for deadline := time.Now().Add(bound); err == nil && len(lines) == 0; time.Sleep(10 * time.Millisecond) {
+			if lines, _, err = c.Children(node); time.Now().After(deadline) {
+				ts.Fatalf("nothing in %s after %v", args[0], bound)
+			}
+		}
 	case "gone":
 		for deadline := time.Now().Add(bound); ; time.Sleep(10 * time.Millisecond) {
 			var there bool

@@ -274,6 +274,7 @@ func (c *Candidate) contend(ctx context.Context) (*term, error) {
 		default:
 			return nil, err
 		}
+		c.host.released() // at the back of the queue nobody needs it
 	}
 }
 

@@ -143,3 +143,24 @@ func TestUncleanCarried(t *testing.T) {
 		}
 	})
 }
+
+// Work that does not die keeps its leadership, for as long as that takes, and it is
+// told what is left of it.
+func TestUnkillableWorkKeepsLeadership(t *testing.T) {
+	inWorld(t, func(w *fakeWorld) {
+		a, k := w.lead("a", fakePlan{stopTakes: -1, killTakes: 5 * time.Minute})
+		b := w.wait("b")
+		a.Kill()
+		time.Sleep(4 * time.Minute)
+		if n, at := a.event(EventUnkilled); n != 1 {
+			t.Errorf("told %d times what is left, at %v", n, at)
+		}
+		if b.ran() != 0 {
+			t.Error("another leads beside it")
+		}
+		a.ended()
+		if next := b.work(0); next.startedAt < k.endedAt {
+			t.Error("the next began before its death")
+		}
+	})
+}

@@ -46,7 +46,10 @@ func TestStepAsideThatIsLate(t *testing.T) {
 		resigner := w.session("resigner")
 		request := w.ask(resigner, k.name(), c.node())
 		time.Sleep(500 * ms)
-		if late.left != 0 {
+		w.mu.Lock()
+		left := late.left
+		w.mu.Unlock()
+		if left != 0 {
 			t.Error("b has not begun to step aside")
 		}
 		if err := resigner.remove(context.Background(), request); err != nil {

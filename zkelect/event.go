@@ -35,6 +35,8 @@ const (
 	EventStopping                // the work is asked to stop: cause, grace
 	EventKilling                 // the work is killed: cause
 	EventLost                    // leadership lost: reason
+	EventBestEffort              // nothing but its process group holds the command's processes together here
+	EventUnkilled                // what a kill has not ended: pids
 	EventUnheard                 // the guard does not answer: since, left
 	EventReleased                // the term is closed
 	EventUnreleased              // the term could not be closed: error
@@ -72,6 +74,8 @@ var kinds = map[Kind]struct {
 	EventStopping:    {"stopping", slog.LevelInfo},
 	EventKilling:     {"killing", slog.LevelWarn},
 	EventLost:        {"leadership lost", slog.LevelError},
+	EventBestEffort:  {"best effort: on this system neither a kill of zkelect nor a daemon of the command can be dealt with; only the command's process group is ended", slog.LevelWarn},
+	EventUnkilled:    {"processes of the command do not die, so leadership is kept; they sleep uninterruptibly (a dead file server?) or belong to another user", slog.LevelError},
 	EventUnheard:     {"the guard process does not answer; is it stopped? It and the command are killed when the lease that it knows is over", slog.LevelWarn},
 	EventReleased:    {"released", slog.LevelInfo},
 	EventUnreleased:  {"the term could not be closed; the servers end it with the session", slog.LevelWarn},

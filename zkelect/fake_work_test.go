@@ -169,6 +169,7 @@ func (k *fakeWork) Kill() {
 	})()
 }
 
+func (k *fakeWork) Left() []int             { return []int{4711} }
 func (k *fakeWork) Exited() <-chan struct{} { return k.exited }
 func (k *fakeWork) Done() <-chan struct{}   { return k.done }
 func (k *fakeWork) Status() (int, syscall.Signal) {

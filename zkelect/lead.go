@@ -40,6 +40,7 @@ type leading struct {
 	stopping bool
 	asked    bool // the work was asked to stop
 	killed   bool
+	tellLeft time.Duration // when to tell what the kill has not ended; 0: not
 	graceEnd time.Duration // of the stop, as the lease stood when it began
 	exited   bool
 }
@@ -50,6 +51,10 @@ type beat struct {
 	err                error
 	gone               string // the node that a server says is gone
 }
+
+// unkilledAfter is how long after a kill it is told what is still there. What can't
+// be killed sleeps uninterruptibly, or is another user's.
+const unkilledAfter = 2 * time.Second
 
 // never is further away than any lease.
 const never = time.Duration(1<<63 - 1)
@@ -190,6 +195,12 @@ func (l *leading) advance(now time.Duration, start func(Term) (Work, error)) {
 	}
 	if l.stopping && !l.killed && l.work != nil && now >= l.killAt() {
 		l.kill("the grace is over")
+	}
+	if l.tellLeft > 0 && now >= l.tellLeft && l.work != nil {
+		l.tellLeft = 0
+		if w, ok := l.work.(interface{ Left() []int }); ok {
+			l.c.cfg.emit(EventUnkilled, slog.Any("pids", w.Left()))
+		}
 	}
 	l.tidyFence(now)
 	if l.work == nil && !l.starting && !l.stopping {
@@ -341,6 +352,7 @@ func (l *leading) kill(reason string) {
 	if l.work != nil {
 		l.c.cfg.emit(EventKilling, slog.String("reason", reason))
 		l.work.Kill()
+		l.tellLeft = l.c.now() + unkilledAfter
 	}
 }
 

@@ -76,6 +76,9 @@ func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
 	if err := r.tryIsolation(); err != nil {
 		return failed, err
 	}
+	if child.BestEffort {
+		c.cfg.emit(EventBestEffort)
+	}
 	done := make(chan struct{})
 	go r.passSignals(done)
 	defer close(done)

@@ -218,9 +218,9 @@ func TestSurvivorGivesUp(t *testing.T) {
 			t.Parallel()
 			w := will{Servers: server + "/jobs", Path: "/e", Recipe: "latch", Timeout: 700 * time.Millisecond, Node: "_c_x-latch-0000000001",
 				Auth: &Auth{Scheme: "digest", Secret: []byte("alice:s3cret")}}
+			began := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), w.Timeout)
 			defer cancel()
-			began := time.Now()
 			err := execute(ctx, w)
 			if took := time.Since(began); took < w.Timeout || took > w.Timeout+2*time.Second {
 				t.Errorf("gave up after %v", took)

@@ -49,9 +49,16 @@ func TestBrokenBuildsAreCaught(t *testing.T) {
 				return
 			}
 			binary := compile(t, b.tag, "zkelect", "-tags", b.tag)
-			r := result(t, shortRun(t, binary, b.nature, b.fault), true)
-			if !slices.Contains(r.found(), b.check) || slices.Contains(r.found(), "harness") {
-				t.Errorf("want %s, found %v:\n%v", b.check, r.found(), r)
+			// A machine that is busy can delay the one or the other so that for once
+			// the promise is not broken, although nothing keeps it.
+			for attempt := 1; ; attempt++ {
+				r := result(t, shortRun(t, binary, b.nature, b.fault), true)
+				switch found := r.found(); {
+				case slices.Contains(found, b.check) && !slices.Contains(found, "harness"):
+					return
+				case attempt == 3:
+					t.Fatalf("want %s, found %v:\n%v", b.check, found, r)
+				}
 			}
 		})
 	}

@@ -3,7 +3,6 @@ package chaos
 import (
 	"bytes"
 	"flag"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -17,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"zkelect/zkelect/zktest"
 )
 
 func TestMain(m *testing.M) {
@@ -220,17 +221,5 @@ func result(t testing.TB, cfg Config, expected bool) *Report {
 // leftOut notes what needs root and does not have it: make test ends by naming it.
 func leftOut(t *testing.T, why string) {
 	t.Helper()
-	t.Logf("left out, needs root: it %s", why)
-	name := os.Getenv("ZKELECT_LEFT_OUT")
-	if name == "" {
-		return
-	}
-	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
-	if err == nil {
-		_, err = fmt.Fprintln(f, t.Name())
-		f.Close()
-	}
-	if err != nil {
-		t.Error(err)
-	}
+	zktest.LeftOut(t, t.Name(), why+": that needs root")
 }

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"zkelect/zkelect/zktest"
 )
 
 // The test binary started again with this variable set is one of the helpers.
@@ -56,19 +58,7 @@ func TestMain(m *testing.M) {
 // naming those.
 func leftOut(t *testing.T, why string) {
 	t.Helper()
-	t.Logf("left out, needs root: it %s", why)
-	name := os.Getenv("ZKELECT_LEFT_OUT")
-	if name == "" {
-		return
-	}
-	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
-	if err == nil {
-		_, err = fmt.Fprintln(f, t.Name())
-		f.Close()
-	}
-	if err != nil {
-		t.Error(err)
-	}
+	zktest.LeftOut(t, t.Name(), why+": that needs root")
 }
 
 // runHelper is what the command line tool makes of this package, in small: grace

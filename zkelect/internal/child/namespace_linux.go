@@ -46,8 +46,13 @@ func (w *warden) isolate(level Isolation) error {
 		}
 		w.inner = inner
 	case isolateInit:
-		// Whatever is mounted here is nobody else's, /proc of the new pids first.
-		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		// Whatever is mounted here is nobody else's, /proc of the new pids first. In
+		// a chroot "/" is no mount, and that of /proc has to do.
+		err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		if errors.Is(err, unix.EINVAL) {
+			err = unix.Mount("", "/proc", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err != nil {
 			return fmt.Errorf("make mounts private: %w", err)
 		}
 		if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
