@@ -50,10 +50,10 @@ soak: ## the same tests with the long repetitions (ZKELECT_REPEAT=20)
 	$(MAKE) build
 	$(call go_test,20,6h)
 
-matrix: ## every way to kill or stop zkelect's processes: the table in docs/matrix.md
+matrix: ## every way to kill or stop zkelect's processes: the table in docs/safety.md
 	.ci/install test
-	ZKELECT_MATRIX=docs/matrix.md go test -tags $(TAGS) -count=1 -parallel 4 -timeout 60m -run '^TestMatrix$$' $(TESTFLAGS) .
-	@sed -n '/^| fault/,/^$$/p' docs/matrix.md
+	ZKELECT_MATRIX=docs/safety.md go test -tags $(TAGS) -count=1 -parallel 4 -timeout 60m -run '^TestMatrix$$' $(TESTFLAGS) .
+	@sed -n '/^| fault/,/^$$/p' docs/safety.md
 
 # As root, or where users may make namespaces, with real cuts of the network.
 chaos: ## two minutes of faults, with a timeline (CHAOS_FOR=30m CHAOS_SEED=7)

@@ -38,7 +38,8 @@ func (h hangups) Run() int {
 // TestScript runs testdata/script/*.txtar. Each has a chroot of its own on the
 // one server of this process, in $ZKELECT_SERVERS, and the commands of
 // script_cmd_test.go. Those named handover_* are claims about chance, so each
-// is run $ZKELECT_REPEAT times.
+// is run $ZKELECT_REPEAT times. Those named terminal_* are run with each isolation,
+// which $ISOLATE names.
 func TestScript(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
@@ -47,8 +48,11 @@ func TestScript(t *testing.T) {
 	var all []string
 	for _, file := range files {
 		n := 1
-		if strings.HasPrefix(filepath.Base(file), "handover_") {
+		switch name := filepath.Base(file); {
+		case strings.HasPrefix(name, "handover_"):
 			n = scriptRepeat(t)
+		case strings.HasPrefix(name, "terminal_"):
+			n = len(isolations())
 		}
 		all = append(all, slices.Repeat([]string{file}, n)...)
 	}
@@ -70,6 +74,22 @@ func scriptRepeat(tb testing.TB) int {
 		tb.Fatalf("ZKELECT_REPEAT is %q; give a number from 1", v)
 	}
 	return n
+}
+
+// isolations are the values of --isolate that this user can have for sure.
+func isolations() []string {
+	if os.Getuid() != 0 {
+		return []string{"none"}
+	}
+	return []string{"none", "pidns", "auto"}
+}
+
+// isolationOf is that of the nth run of a script, whose folder ends in #n.
+func isolationOf(dir string) string {
+	_, n, _ := strings.Cut(filepath.Base(dir), "#")
+	i, _ := strconv.Atoi(n)
+	all := isolations()
+	return all[i%len(all)]
 }
 
 func scriptSetup(env *testscript.Env) error {
@@ -95,6 +115,7 @@ func scriptSetup(env *testscript.Env) error {
 		// the end of a session sets its own.
 		"ZKELECT_SESSION_TIMEOUT": "20s",
 		"STAMPS":                  stamps,
+		"ISOLATE":                 isolationOf(env.WorkDir),
 		// The race detector sleeps for a second at each exit.
 		"GORACE": strings.TrimSpace(os.Getenv("GORACE") + " atexit_sleep_ms=0"),
 	} {
