@@ -28,7 +28,7 @@ func shortRun(t testing.TB, binary string, n nature, faults ...fault) Config {
 	if binary != "" {
 		cfg.Binary = binary
 	}
-	cfg.Contenders, cfg.Servers = 2, 1
+	cfg.Contenders, cfg.Servers, cfg.Plain = 2, 1, true
 	cfg.Elections = []Election{{Path: "/jobs/billing", Session: 4 * time.Second, Nature: n}}
 	for _, f := range faults {
 		f.At, f.Target = time.Second, theLeader

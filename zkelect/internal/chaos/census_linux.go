@@ -160,7 +160,7 @@ func (c *census) count(conn *net.UnixConn) error {
 		c.enter(p)
 	}
 	_, _ = io.Copy(io.Discard, in) // until its death
-	c.leave(p)
+	c.leave(p, zktest.Stamp())
 	return nil
 }
 
@@ -213,10 +213,10 @@ func (c *census) enter(p *process) {
 	}
 }
 
-func (c *census) leave(p *process) {
+func (c *census) leave(p *process, died int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p.died = zktest.Stamp()
+	p.died = died
 	unix.Close(p.pidfd)
 	p.pidfd = -1
 	if b, err := os.ReadFile(p.Stamps); err == nil && len(b) >= 8 {

@@ -13,6 +13,9 @@ type Config struct {
 	// SyncLimit is for how many ticks, of 500 ms, a server goes on that hears
 	// nothing from the others; 0: 5.
 	SyncLimit int `json:"sync_limit"`
+	// Plain contenders have no options but those of their election, and their
+	// commands live until they are ended.
+	Plain bool `json:"plain"`
 	// Rounds, if given, are done in place of a schedule from the seed.
 	Rounds [][]fault     `json:"rounds"`
 	Bound  time.Duration `json:"bound"` // until somebody leads, after each round

@@ -112,13 +112,18 @@ func (c *contender) args() []string {
 	args := []string{"run", "-s", c.servers, "-p", e.Path, "--id", c.name(),
 		"--session-timeout", e.Session.String(), "--stop-timeout", "600ms",
 		"--requeue", "always", "--requeue-delay", "200ms"}
-	chance := func(p float64) bool { return c.rnd.Float64() < p }
+	chance := func(p float64) bool { return !c.cfg.Plain && c.rnd.Float64() < p }
 	if e.Nature == isolated {
 		args = append(args, "--isolate=pidns")
 	} else if chance(0.5) {
 		args = append(args, "--isolate=none") // the walk, not the control group
 	}
-	args = append(args, "--on-suspend", []string{"continue", "freeze", "kill"}[c.rnd.IntN(3)])
+	switch {
+	case chance(0.3):
+		args = append(args, "--on-suspend", "freeze")
+	case chance(0.4):
+		args = append(args, "--on-suspend", "kill")
+	}
 	if chance(0.25) {
 		args = append(args, "--takeover-delay", "auto")
 	}
