@@ -251,6 +251,10 @@ func (e *engine) tearDown() {
 	}
 	if e.ensemble != nil {
 		_ = e.ensemble.Close()
+		// Their own folders go with the namespaces.
+		for i, s := range e.ensemble.Servers {
+			_ = os.WriteFile(filepath.Join(e.cfg.Out, e.servers[i].name+".log"), []byte(s.LogTail(20000)), 0o644)
+		}
 	}
 }
 
