@@ -210,7 +210,7 @@ func (e *engine) calm() error {
 				break
 			}
 			if waited := time.Since(begun); waited > e.cfg.Bound {
-				e.blame("queue", i, "nobody leads %v after the last fault was healed", waited)
+				e.blame("queue", i, "nobody leads %v after the last fault was healed; which servers commit: %v", waited.Round(time.Second), e.committing())
 				break
 			}
 			time.Sleep(5 * time.Millisecond)
