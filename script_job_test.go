@@ -235,7 +235,7 @@ func (w *world) job(ts *testscript.TestScript, name string) *job {
 
 func scriptSignal(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: signal SIG NAME|@FILE")
+		ts.Fatalf("usage: signal SIG NAME|NAME.guard|@FILE")
 	}
 	sig, ok := childSignalNames[args[0]]
 	if !ok {
@@ -247,7 +247,23 @@ func scriptSignal(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(syscall.Kill(pid, sig))
 		return
 	}
-	ts.Check(worldOf(ts).job(ts, args[1]).signal(sig))
+	name, guard := strings.CutSuffix(args[1], ".guard")
+	j := worldOf(ts).job(ts, name)
+	if !guard {
+		ts.Check(j.signal(sig))
+		return
+	}
+	for deadline := time.Now().Add(bound); ; time.Sleep(10 * time.Millisecond) {
+		for _, pid := range scriptDescendants(j.cmd.Process.Pid) {
+			if args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.HasPrefix(string(args), "zkelect-guard\x00") {
+				ts.Check(syscall.Kill(pid, sig))
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s has no guard", name)
+		}
+	}
 }
 
 func scriptEnds(ts *testscript.TestScript, neg bool, args []string) {

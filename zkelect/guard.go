@@ -90,17 +90,23 @@ func (r *runner) near() {
 }
 
 func (r *runner) armed(ctx context.Context, name string) error {
-	g, err := r.theGuard()
-	if err != nil {
-		return err
+	for attempt := 1; ; attempt++ {
+		g, err := r.theGuard()
+		if err != nil {
+			return err
+		}
+		if err = g.Await(ctx.Done()); err == nil && name != "" {
+			err = g.Will(survivorName, r.c.will(name), ctx.Done())
+		}
+		// One that was prepared long ago may have been killed or stopped since.
+		if errors.Is(err, child.ErrGuard) && attempt < 3 {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%w %s: %w", ErrStart, r.program, err)
+		}
+		return nil
 	}
-	if err := g.Await(ctx.Done()); err != nil {
-		return fmt.Errorf("%w %s: %w", ErrStart, r.program, err)
-	}
-	if name != "" {
-		g.Will(survivorName, r.c.will(name))
-	}
-	return nil
 }
 
 func (r *runner) leased(stop, kill, end, own time.Duration) (silent time.Duration) {

@@ -88,7 +88,7 @@ func (r *Report) String() string {
 	line("seed %d, %v, %d rounds", r.Seed, r.Took.Round(time.Second), r.Rounds)
 	line("faults:")
 	total := 0
-	for _, k := range slices.Concat(electionKinds, ensembleKinds) {
+	for _, k := range slices.Concat(electionKinds, ensembleKinds, []kind{cutWithServer}) {
 		switch why, out := r.LeftOut[k]; {
 		case out:
 			line("  %-22s left out: %s", k, why)

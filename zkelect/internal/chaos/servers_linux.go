@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,49 +71,53 @@ func (e *engine) each(d *deed, strike, undo func(*zktest.Server) error) (heal fu
 // serversBack waits until all servers serve again.
 func (e *engine) serversBack() error { return e.ensemble.Await(60 * time.Second) }
 
-// cutWithServer leaves a contender with one server, a follower, and then cuts the
-// two off from the others together. The follower goes on answering reads for as
-// long as its syncLimit lets it; the others delete the session's nodes meanwhile.
+// cutWithServer cuts a contender off together with its server, a follower, from
+// the others. The follower goes on answering reads for as long as its syncLimit lets
+// it; the others delete the session's nodes meanwhile.
 func (e *engine) cutWithServer(d *deed, c *contender) (heal func() error, err error) {
-	follower := -1
-	var others []*host
-	for i, s := range e.ensemble.Servers {
-		if follower < 0 && s != e.ensemble.Leader() {
-			follower = i
-		} else {
-			others = append(others, e.servers[i])
-		}
-	}
-	healClient, err := c.host.part(others)
+	follower, err := e.ontoFollower(c)
 	if err != nil {
 		return nil, err
 	}
-	if err := awaitConnection(c.pid(), e.servers[follower].ip); err != nil {
-		return nil, errors.Join(err, healClient())
-	}
+	others := slices.Delete(slices.Clone(e.servers), follower, follower+1)
 	d.servers, d.from = []int{follower}, zktest.Stamp()
 	healServer, err := e.servers[follower].part(others)
 	if err != nil {
-		return nil, errors.Join(err, healClient())
+		return nil, err
+	}
+	healClient, err := c.host.part(others)
+	if err != nil {
+		return nil, errors.Join(err, healServer())
 	}
 	return func() error { return errors.Join(healServer(), healClient()) }, nil
 }
 
-// awaitConnection waits until a process's host has a connection to a server.
-func awaitConnection(pid int, ip string) error {
-	// As in /proc/net/tcp: remote address and port, then 01 for established.
-	want := fmt.Sprintf(" %08X:", binary.NativeEndian.Uint32(net.ParseIP(ip).To4()))
-	for deadline := time.Now().Add(4 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid))
-		if err != nil {
-			return missed("it has ended")
-		}
-		for line := range strings.Lines(string(table)) {
-			if _, rest, ok := strings.Cut(line, want); ok && len(rest) > 6 && rest[4:7] == " 01" {
-				time.Sleep(500 * time.Millisecond) // for a check or two over it
-				return nil
+// ontoFollower sees to it that a contender is connected to a follower, and says to
+// which: another connection is reset, after which the next server is tried.
+func (e *engine) ontoFollower(c *contender) (int, error) {
+	for range 20 {
+		for i, h := range e.servers {
+			if e.ensemble.Servers[i] != e.ensemble.Leader() && connected(c.pid(), h.ip) {
+				return i, nil
 			}
 		}
+		if err := c.host.reset(); err != nil {
+			return 0, err
+		}
+		time.Sleep(700 * time.Millisecond) // for a check or two over the next one
 	}
-	return missed("it has not come to the one server that is left")
+	return 0, missed("it comes to no follower")
+}
+
+// connected tells whether a process's host has a connection to a server.
+func connected(pid int, ip string) bool {
+	// As in /proc/net/tcp: remote address and port, then 01 for established.
+	want := fmt.Sprintf(" %08X:", binary.NativeEndian.Uint32(net.ParseIP(ip).To4()))
+	table, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid))
+	for line := range strings.Lines(string(table)) {
+		if _, rest, ok := strings.Cut(line, want); ok && len(rest) > 6 && rest[4:7] == " 01" {
+			return true
+		}
+	}
+	return false
 }

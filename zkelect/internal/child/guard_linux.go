@@ -27,6 +27,8 @@ const (
 	// hearing is how long a guard that is asked to kill may take to say that it
 	// has heard: a stopped one never will, and its tree can't wait.
 	hearing = 50 * time.Millisecond
+	// answering is how long a guard may take to say anything else.
+	answering = 5 * time.Second
 	// parting is how long a guard that is no longer needed may take to end.
 	parting = time.Second
 	// ownSlack is how much later than the lease the kernel ends this process
@@ -58,7 +60,8 @@ type Guard struct {
 	reply   chan message  // of a start under way
 	closing bool
 	lease   [3]time.Duration
-	unheard time.Duration // since when a lease is unacknowledged; 0 if none is
+	taken   []chan struct{} // closed when a will was taken up, in their order
+	unheard time.Duration   // since when a lease is unacknowledged; 0 if none is
 }
 
 // NewGuard starts a guard. It returns at once: see Await.
@@ -133,17 +136,26 @@ func guardEnviron() []string {
 const secretVar = "ZKELECT_AUTH="
 
 // Await returns when the guard stands: from then on the death of this process ends
-// what it starts. It returns early when stop is closed.
-func (g *Guard) Await(stop <-chan struct{}) error {
-	select {
-	case <-g.ready:
-		return nil
-	case <-g.failed:
-		return g.fault
-	case <-g.over:
-		return ErrGuard
-	case <-stop:
-		return nil
+// what it starts. It returns early when stop is closed. A guard that takes too long,
+// since somebody has stopped it, say, is killed.
+func (g *Guard) Await(stop <-chan struct{}) error { return g.await(g.ready, stop) }
+
+func (g *Guard) await(done, stop <-chan struct{}) error {
+	late := time.NewTimer(answering)
+	defer late.Stop()
+	for {
+		select {
+		case <-done:
+			return nil
+		case <-g.failed:
+			return g.fault
+		case <-g.over:
+			return ErrGuard
+		case <-stop:
+			return nil
+		case <-late.C:
+			g.t.Kill()
+		}
 	}
 }
 
@@ -158,8 +170,16 @@ func (g *Guard) Pid() int { return g.t.pid }
 
 // Will tells the guard what to do once this process is dead and nothing of the
 // tree is alive: to become this program again with name as its only argument and
-// data to be read from descriptor 3. No data: nothing.
-func (g *Guard) Will(name string, data []byte) { g.send(sayWill, name, string(data)) }
+// data to be read from descriptor 3. No data: nothing. It returns when the guard has
+// taken it up, as Await does.
+func (g *Guard) Will(name string, data []byte, stop <-chan struct{}) error {
+	taken := make(chan struct{})
+	g.mu.Lock()
+	g.taken = append(g.taken, taken)
+	g.mu.Unlock()
+	g.send(sayWill, name, string(data))
+	return g.await(taken, stop)
+}
 
 // Lease tells the deadlines in force, on the clock that counts suspend: without
 // word from here, the guard sends the stop signal at stop and kills at kill, and
@@ -260,13 +280,19 @@ func (g *Guard) take(m message) {
 		}
 		reply <- m
 	case tellHeard:
-		if m.field(0) == string(sayKill) {
-			closeOnce(g.heard)
-			return
-		}
 		g.mu.Lock()
-		g.unheard = 0
-		g.mu.Unlock()
+		defer g.mu.Unlock()
+		switch m.field(0) {
+		case string(sayKill):
+			closeOnce(g.heard)
+		case string(sayWill):
+			if len(g.taken) > 0 {
+				close(g.taken[0])
+				g.taken = g.taken[1:]
+			}
+		default:
+			g.unheard = 0
+		}
 	case tellLapsed:
 		run.lapse()
 	case tellExited:
@@ -311,19 +337,32 @@ func (g *Guard) Start(c Command) (*Process, error) {
 	}
 	fields := []string{c.Path, c.Dir, number(c.StopSignal), how, number(len(c.Args))}
 	g.send(sayStart, append(append(fields, c.Args...), c.Env...)...)
-	select {
-	case m := <-reply:
-		if m.kind == tellStarted {
-			p.pid = m.number(0)
-			return p, nil
+	look := time.NewTicker(answering / 10)
+	defer look.Stop()
+	for {
+		select {
+		case m := <-reply:
+			if m.kind == tellStarted {
+				p.pid = m.number(0)
+				return p, nil
+			}
+			p.end(false)
+			if no := m.number(0); no != 0 {
+				return nil, execError(c.Path, syscall.Errno(no))
+			}
+			return nil, errors.New(m.field(1))
+		case <-g.over:
+			return nil, fmt.Errorf("start %s: %w", c.Path, ErrGuard)
+		case <-look.C:
+			// The start may take long, for an exec from a slow file server say; the
+			// guard answers meanwhile.
+			g.mu.Lock()
+			unheard := g.unheard
+			g.mu.Unlock()
+			if unheard > 0 && bootTime()-unheard > answering {
+				g.t.Kill()
+			}
 		}
-		p.end(false)
-		if no := m.number(0); no != 0 {
-			return nil, execError(c.Path, syscall.Errno(no))
-		}
-		return nil, errors.New(m.field(1))
-	case <-g.over:
-		return nil, fmt.Errorf("start %s: %w", c.Path, ErrGuard)
 	}
 }
 

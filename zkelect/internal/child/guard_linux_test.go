@@ -2,6 +2,7 @@ package child
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -64,7 +65,10 @@ func ownHelper(args []string) int {
 		fmt.Println("failed", err)
 		return 1
 	}
-	g.Will(willName, []byte(args[1]))
+	if err := g.Will(willName, []byte(args[1]), nil); err != nil {
+		fmt.Println("failed", err)
+		return 1
+	}
 	lease := func() {
 		now := bootTime()
 		g.Lease(now+ownStop, now+ownKill, now+ownEnd, now+ownEnd)
@@ -419,4 +423,37 @@ func FuzzMessage(f *testing.F) {
 			t.Errorf("%v, then %v %v", m, again, err)
 		}
 	})
+}
+
+// A guard that is stopped before anything was started does not hang its owner.
+func TestIdleGuardStopped(t *testing.T) {
+	t.Parallel()
+	stopped := func() *Guard {
+		g, err := NewGuard(GuardOptions{})
+		if err == nil {
+			err = g.Await(nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = unix.Kill(g.Pid(), unix.SIGSTOP)
+		return g
+	}
+	g := stopped()
+	began := time.Now()
+	if err := g.Will(willName, []byte("x"), nil); !errors.Is(err, ErrGuard) {
+		t.Error(err)
+	}
+	if took := time.Since(began); took < answering || took > answering+patience/10 {
+		t.Errorf("given up after %v", took)
+	}
+	within(t, "Over", g.Over())
+
+	g = stopped()
+	now := bootTime()
+	g.Lease(now+time.Hour, now+time.Hour, now+time.Hour, now+time.Hour)
+	if _, err := g.Start(Command{Path: "/bin/true"}); !errors.Is(err, ErrGuard) {
+		t.Error(err)
+	}
+	within(t, "Over", g.Over())
 }

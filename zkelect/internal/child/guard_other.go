@@ -43,7 +43,7 @@ func (g *Guard) Over() <-chan struct{} { return nil }
 func (g *Guard) Level() Isolation { return IsolateNone }
 
 // Will is not executed on this system: the servers end the session.
-func (g *Guard) Will(string, []byte) {}
+func (g *Guard) Will(string, []byte, <-chan struct{}) error { return nil }
 
 // Lease is for a guard that is a process.
 func (g *Guard) Lease(_, _, _, _ time.Duration) time.Duration { return 0 }

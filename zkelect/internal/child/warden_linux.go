@@ -2,6 +2,7 @@ package child
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/signal"
 	"strconv"
@@ -162,7 +163,11 @@ func (w *warden) take(m message) {
 	switch m.kind {
 	case sayHello:
 		w.hello = m
-		w.timer, _ = newKtimer(unix.CLOCK_BOOTTIME)
+		var err error
+		if w.timer, err = newKtimer(unix.CLOCK_BOOTTIME); err != nil {
+			w.tell(tellFailed, "0", fmt.Sprintf("make a timer of the kernel (timer_create): %v; raise the limit of pending signals (ulimit -i)", err))
+			return
+		}
 		if dir := m.field(0); dir != "" {
 			w.cgroup, _ = openCgroup(dir)
 		}
@@ -201,6 +206,7 @@ func (w *warden) take(m message) {
 		w.tell(tellHeard, string(sayLease))
 	case sayWill:
 		w.will = m
+		w.tell(tellHeard, string(sayWill))
 	case sayClose:
 		w.closed = true
 	}
