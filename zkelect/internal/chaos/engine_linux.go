@@ -210,7 +210,7 @@ func (e *engine) calm() error {
 				break
 			}
 			if waited := time.Since(begun); waited > e.cfg.Bound {
-				e.blame("queue", i, "nobody leads %v after the last fault was healed", waited)
+				e.blame("queue", i, "nobody leads %v after the last fault was healed; which servers commit: %v", waited.Round(time.Second), e.committing())
 				break
 			}
 			time.Sleep(5 * time.Millisecond)
@@ -251,6 +251,10 @@ func (e *engine) tearDown() {
 	}
 	if e.ensemble != nil {
 		_ = e.ensemble.Close()
+		// Their own folders go with the namespaces.
+		for i, s := range e.ensemble.Servers {
+			_ = os.WriteFile(filepath.Join(e.cfg.Out, e.servers[i].name+".log"), []byte(s.LogTail(20000)), 0o644)
+		}
 	}
 }
 

@@ -80,3 +80,22 @@ func (e *eye) watch(t *term, node string, live bool) {
 		}
 	}
 }
+
+// committing asks each server for something that the quorum has to commit. Where
+// none can, it is not the contenders' fault that nobody leads.
+func (e *engine) committing() []bool {
+	can := make([]bool, len(e.eyes))
+	for i, eye := range e.eyes {
+		answer := make(chan error, 1)
+		go func() {
+			_, err := eye.conn.Multi(&zk.CheckVersionRequest{Path: "/", Version: -1})
+			answer <- err
+		}()
+		select {
+		case err := <-answer:
+			can[i] = err == nil
+		case <-time.After(3 * time.Second):
+		}
+	}
+	return can
+}
