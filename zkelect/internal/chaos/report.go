@@ -29,6 +29,7 @@ type Report struct {
 	Calms     Times          `json:"calms"`   // from the last heal of a round until all elections led
 	Resigns   map[int]int    `json:"resigns"` // exit codes
 	Ends      map[string]int `json:"ends"`    // how contenders ended
+	Cured     int            `json:"cured"`   // how often the servers committed nothing any more and were restarted
 }
 
 // Violation is a promise that was broken, by the name of the check that saw it.
@@ -106,6 +107,9 @@ func (r *Report) String() string {
 		}
 	}
 	line("  %-22s %4d", "all", total)
+	if r.Cured > 0 {
+		line("servers restarted since they committed nothing any more: %d times", r.Cured)
+	}
 	line("exit codes of resign: %v", r.Resigns)
 	line("ends of contenders: %v", r.Ends)
 	line("terms: %v", r.Terms)

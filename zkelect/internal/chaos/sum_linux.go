@@ -13,7 +13,7 @@ import (
 func (e *engine) report() *Report {
 	e.mu.Lock()
 	r := &Report{
-		Seed: e.cfg.Seed, Took: time.Duration(zktest.Stamp() - e.begun), Rounds: max(0, len(e.calms)-1), LeftOut: e.lacks,
+		Seed: e.cfg.Seed, Took: time.Duration(zktest.Stamp() - e.begun), Rounds: max(0, len(e.calms)-1), LeftOut: e.lacks, Cured: e.cured,
 		Violations: slices.Clone(e.violations), Faults: map[kind]int{}, Missed: map[kind]int{}, Resigns: maps.Clone(e.resigns), Ends: maps.Clone(e.ends),
 		Terms: make([]int, len(e.cfg.Elections)), Failovers: map[kind]Times{}, Calms: timesOf(slices.Clone(e.calms)),
 	}
