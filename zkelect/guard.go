@@ -39,11 +39,12 @@ func (r *runner) theGuard() (*child.Guard, error) {
 	return g, nil
 }
 
-// startUnderGuard starts a command of the term.
+// startUnderGuard starts a command of the term, under the guard that was armed for
+// it and no other: that one knows the lease, and what to do when we die.
 func (r *runner) startUnderGuard(name string, c child.Command) (*child.Process, error) {
-	g, err := r.theGuard()
-	if err != nil {
-		return nil, err
+	g := r.armedGuard()
+	if g == nil {
+		return nil, errWorkLost
 	}
 	begun := make(chan struct{})
 	defer close(begun)
@@ -66,12 +67,17 @@ func (r *runner) startUnderGuard(name string, c child.Command) (*child.Process, 
 
 // isolation is the level in force.
 func (r *runner) isolation() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.guard == nil {
+	g := r.armedGuard()
+	if g == nil {
 		return ""
 	}
-	return r.guard.Level().String()
+	return g.Level().String()
+}
+
+func (r *runner) armedGuard() *child.Guard {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.armedOne
 }
 
 // tryIsolation finds out now, and not with the first term, whether what was asked
@@ -105,14 +111,15 @@ func (r *runner) armed(ctx context.Context, name string) error {
 		if err != nil {
 			return fmt.Errorf("%w %s: %w", ErrStart, r.program, err)
 		}
+		r.mu.Lock()
+		r.armedOne = g
+		r.mu.Unlock()
 		return nil
 	}
 }
 
 func (r *runner) leased(stop, kill, end, own time.Duration) (silent time.Duration) {
-	r.mu.Lock()
-	g := r.guard
-	r.mu.Unlock()
+	g := r.armedGuard()
 	if g == nil {
 		return 0
 	}
@@ -122,7 +129,7 @@ func (r *runner) leased(stop, kill, end, own time.Duration) (silent time.Duratio
 func (r *runner) released() {
 	r.mu.Lock()
 	g := r.guard
-	r.guard = nil
+	r.guard, r.armedOne = nil, nil
 	r.mu.Unlock()
 	if g != nil {
 		g.Close()

@@ -98,6 +98,8 @@ type runner struct {
 
 	mu    sync.Mutex
 	guard *child.Guard // of the term, or of the one that may come next
+	// armedOne is the guard that knows the term: the same, unless that has died.
+	armedOne *child.Guard
 }
 
 // start is called when leadership is certain.
