@@ -175,8 +175,8 @@ func (w *warden) take(m message) {
 			w.tell(tellFailed, "0", err.Error())
 			return
 		}
-		forker() // its threads are made before anything is short
 		w.tell(tellReady)
+		forker() // its threads are made before anything is short, and while the owner goes on
 	case sayStart:
 		w.timer.set(w.end)             // before there is anything to outlive it
 		w.exited = make(chan struct{}) // until it has started
