@@ -183,10 +183,11 @@ func (g *Guard) Will(name string, data []byte, stop <-chan struct{}) error {
 
 // Lease tells the deadlines in force, on the clock that counts suspend: without
 // word from here, the guard sends the stop signal at stop and kills at kill, and
-// the kernel kills the guard at end, should it be stopped or stuck. own is when the
-// kernel is to kill this process, which has to call Lease again before: it is for
-// the case that it hangs, with a session that lives on. Lease
-// tells for how long the guard has not acknowledged what it was told.
+// the kernel kills the guard halfway from there to end, should it be stopped or
+// stuck, so that the tree is dead at end. own is when the kernel is to kill this
+// process, which has to call Lease again before: it is for the case that it hangs,
+// with a session that lives on. Lease tells for how long the guard has not
+// acknowledged what it was told.
 func (g *Guard) Lease(stop, kill, end, own time.Duration) (silent time.Duration) {
 	now := bootTime()
 	g.mu.Lock()

@@ -273,7 +273,7 @@ func TestGuardStopped(t *testing.T) {
 		_ = unix.Kill(o.guard, unix.SIGSTOP)
 		took := o.dead(began)
 		t.Logf("dead after %v of a lease of %v", took, ownEnd)
-		if took < ownEnd-60*time.Millisecond {
+		if took < ownKill-60*time.Millisecond {
 			t.Errorf("dead after %v, while the lease went on", took)
 		}
 		expect(t, o.out, "done signal: killed orphaned true")

@@ -178,7 +178,7 @@ func (w *warden) take(m message) {
 		w.tell(tellReady)
 		forker() // its threads are made before anything is short, and while the owner goes on
 	case sayStart:
-		w.timer.set(w.end)             // before there is anything to outlive it
+		w.timer.set(w.fuse())          // before there is anything to outlive it
 		w.exited = make(chan struct{}) // until it has started
 		go w.start(m)
 	case sayStop:
@@ -201,7 +201,7 @@ func (w *warden) take(m message) {
 	case sayLease:
 		w.stop, w.kill, w.end = m.duration(0), m.duration(1), m.duration(2)
 		if w.busy() && w.stopping == 0 {
-			w.timer.set(w.end)
+			w.timer.set(w.fuse())
 		}
 		w.tell(tellHeard, string(sayLease))
 	case sayWill:
@@ -305,6 +305,11 @@ func (w *warden) beginKill() {
 		w.tree.Kill()
 	}
 }
+
+// fuse is when the kernel kills a guard that does not move its timer any more. One
+// that runs has done so at the stop already; the other half of the time between kill
+// and end is for the owner, which then has to find the daemons.
+func (w *warden) fuse() time.Duration { return w.kill + (w.end-w.kill)/2 }
 
 // busy tells whether there is a tree, or will be one.
 func (w *warden) busy() bool { return w.tree != nil || w.exited != nil }
