@@ -18,6 +18,8 @@ const (
 	wakeTimes = 10
 
 	askEvery = 100 * time.Millisecond // whether the terminal is ours to lend by now
+
+	vforkEvery = 500 * time.Millisecond // whether Ctrl-Z came between vfork and exec
 )
 
 // stopped is called when a signal has stopped the main process.
@@ -78,6 +80,23 @@ func (p *tree) askForTerminal() {
 		}
 		if main, ok := trees.fs.stat(p.pid); !ok || main.state != 'T' {
 			return // woken by someone else; it will ask again
+		}
+	}
+}
+
+// watchVfork wakes a command that Ctrl-Z has met while it waits for one that it has
+// started by vfork (dash does, Python, Java) and that has not come to its exec:
+// what stops there is the new process, so the command never goes on, nor stops
+// itself, and nobody is told.
+func (p *tree) watchVfork() {
+	for {
+		select {
+		case <-p.exited:
+			return
+		case <-time.After(vforkEvery):
+		}
+		if main, ok := trees.fs.stat(p.pid); ok && main.state == 'D' && trees.fs.isPending(p.pid, unix.SIGTSTP) {
+			p.Signal(unix.SIGCONT)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,6 +75,15 @@ func parseStat(pid int, line []byte) (proc, bool) {
 		p.stack, _ = strconv.ParseUint(string(fields[25]), 10, 64)
 	}
 	return p, errs == [3]error{}
+}
+
+// isPending says whether a signal waits for a process, not for one of its threads.
+func (fs *procfs) isPending(pid int, sig syscall.Signal) bool {
+	status, _ := os.ReadFile(fs.root + "/" + strconv.Itoa(pid) + "/status")
+	_, rest, _ := bytes.Cut(status, []byte("\nShdPnd:\t"))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	set, err := strconv.ParseUint(string(line), 16, 64)
+	return err == nil && set>>(sig-1)&1 == 1
 }
 
 // below lists the descendants of a process, parents before their children. It

@@ -77,6 +77,9 @@ func plant(s sapling) (*tree, error) {
 	trees.welcome(p)
 	go p.wait()
 	go p.tend(ended)
+	if p.term != nil {
+		go p.watchVfork()
+	}
 	return p, nil
 }
 
