@@ -32,8 +32,8 @@ type Work interface {
 	Status() (code int, signal syscall.Signal) // how the main part ended, after Exited
 }
 
-// host is told what whoever runs the works has to know. Nothing of it may block,
-// armed excepted.
+// host is told what whoever runs the works has to know. near and
+// leased may not block.
 type host interface {
 	// near: this candidate leads next, or at once. It may be told again.
 	near()

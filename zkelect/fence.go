@@ -32,7 +32,7 @@ func (p place) previous(t termRecord) Previous {
 	prev := Previous{
 		Node: p.node(t.Node), ID: printable([]byte(t.ID)), Host: printable([]byte(t.Host)), PID: t.PID,
 		Session: printable([]byte(t.Session)), Token: t.Token,
-		Lease: min(max(time.Duration(t.Lease), 0), maxLease/time.Millisecond) * time.Millisecond,
+		Lease: t.lease(),
 	}
 	if t.Since != nil {
 		prev.Since = *t.Since

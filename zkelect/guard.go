@@ -65,15 +65,6 @@ func (r *runner) startUnderGuard(name string, c child.Command) (*child.Process, 
 	return p, nil
 }
 
-// isolation is the level in force.
-func (r *runner) isolation() string {
-	g := r.armedGuard()
-	if g == nil {
-		return ""
-	}
-	return g.Level().String()
-}
-
 func (r *runner) armedGuard() *child.Guard {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,6 +98,9 @@ func (r *runner) armed(ctx context.Context, name string) error {
 		// One that was prepared long ago may have been killed or stopped since.
 		if errors.Is(err, child.ErrGuard) && attempt < 3 {
 			continue
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		if err != nil {
 			return fmt.Errorf("%w %s: %w", ErrStart, r.program, err)

@@ -146,11 +146,15 @@ func (r *record) open(t termRecord) *record {
 // superseded, by the clock of another host: its lease and what the two clocks
 // may differ by. A term whose lease is not known counts with the one given.
 func (t termRecord) outlived(unknown time.Duration) time.Duration {
-	lease := time.Duration(min(t.Lease, maxLease.Milliseconds())) * time.Millisecond
-	if lease <= 0 {
-		lease = unknown
+	if lease := t.lease(); lease > 0 {
+		return bothRates(lease)
 	}
-	return bothRates(lease)
+	return bothRates(unknown)
+}
+
+// lease is the term's session timeout as far as it is believed, 0 where it is not.
+func (t termRecord) lease() time.Duration {
+	return time.Duration(min(max(t.Lease, 0), maxLease.Milliseconds())) * time.Millisecond
 }
 
 // close is the record of a term that ended cleanly. What it carried from terms

@@ -48,10 +48,10 @@ var withheld = []string{"ZKELECT_AUTH", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHD
 // CauseFenceFailed.
 //
 // The command runs under a guard: this program started again, which ends the
-// command's whole tree when this process dies, stops or hangs. So whatever calls
-// Run has to import this package, and its init functions run in the guard before
-// this package's only. Both are reapers of orphaned descendants
-// (PR_SET_CHILD_SUBREAPER), so that none of them escapes.
+// command's whole tree when this process dies, stops or hangs. The guard never gets
+// to main, but packages that are initialised before this one are so in the guard
+// too. Both are reapers of orphaned descendants (PR_SET_CHILD_SUBREAPER), so that
+// none of them escapes.
 func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
 	failed := Outcome{Cause: CauseError}
 	if len(cfg.Command) == 0 {
@@ -111,7 +111,7 @@ func (r *runner) start(t Term) (Work, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.c.cfg.emit(EventStarted, slog.Int("pid", p.Pid()), slog.String("isolate", r.isolation()))
+	r.c.cfg.emit(EventStarted, slog.Int("pid", p.Pid()), slog.String("isolate", p.Isolation().String()))
 	r.started <- p
 	return process{p}, nil
 }

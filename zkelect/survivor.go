@@ -80,7 +80,6 @@ func survive() {
 	// those are dead. To end this too would only delay the next leader.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2,
 		syscall.SIGPIPE, syscall.SIGALRM, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
-	letGo()
 	f := os.NewFile(survivorFD, "will")
 	_, _ = f.Seek(0, io.SeekStart) // a file stands where its writer left it; a pipe has no place
 	w, err := readWill(f)
@@ -93,17 +92,6 @@ func survive() {
 	ctx, cancel := context.WithTimeout(context.Background(), w.Timeout)
 	defer cancel()
 	_ = execute(ctx, w) // nobody is left to be told
-}
-
-// letGo lets go of what others may wait for: who reads the elector's output
-// sees its end, and a file system can be unmounted.
-func letGo() {
-	_ = os.Chdir("/")
-	for fd := range 3 {
-		_ = syscall.Close(fd)
-		// Gets the lowest descriptor that is free: the one just closed.
-		_, _ = syscall.Open(os.DevNull, syscall.O_RDWR, 0)
-	}
 }
 
 func readWill(r io.Reader) (will, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -75,7 +76,6 @@ func NewGuard(o GuardOptions) (*Guard, error) {
 		cg.remove()
 		return nil, fmt.Errorf("start the guard process: %w; raise the limit (ulimit -a) or end other processes", err)
 	}
-	g.timer, _ = newKtimer(unix.CLOCK_MONOTONIC)
 	return g, nil
 }
 
@@ -114,6 +114,9 @@ func newGuard(name string, o GuardOptions, level Isolation, cg *cgroup, flags ui
 		ours.Close()
 		return nil, err
 	}
+	if name == guardName {
+		g.timer, _ = newKtimer(unix.CLOCK_MONOTONIC) // without one there is still the guard's
+	}
 	g.t.cgroup = cg
 	dir := ""
 	if cg != nil {
@@ -128,12 +131,8 @@ func newGuard(name string, o GuardOptions, level Isolation, cg *cgroup, flags ui
 // guardEnviron is this process's without the credentials: the guard has no use for
 // them, and the command gets an environment of its own.
 func guardEnviron() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return len(v) >= len(secretVar) && v[:len(secretVar)] == secretVar
-	})
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "ZKELECT_AUTH=") })
 }
-
-const secretVar = "ZKELECT_AUTH="
 
 // Await returns when the guard stands: from then on the death of this process ends
 // what it starts. It returns early when stop is closed. A guard that takes too long,
@@ -161,9 +160,6 @@ func (g *Guard) await(done, stop <-chan struct{}) error {
 
 // Over is closed when the guard is dead and nothing of its tree is alive.
 func (g *Guard) Over() <-chan struct{} { return g.over }
-
-// Level is what holds the tree together.
-func (g *Guard) Level() Isolation { return g.level }
 
 // Pid is that of the guard.
 func (g *Guard) Pid() int { return g.t.pid }
@@ -254,16 +250,25 @@ func (g *Guard) listen() {
 	<-g.t.done
 	g.cgroup.remove()
 	g.mu.Lock()
-	g.timer.set(0)
 	run := g.run
 	g.mu.Unlock()
 	if run != nil {
-		g.term.takeBack(run.pid)
-		run.end(true)
+		g.term.takeBack(run.Pid())
+		g.ended(run, true)
 	}
+	g.timer.remove()
 	g.term.close()
 	g.socket.Close()
 	close(g.over)
+}
+
+// ended notes that nothing of a command is left, and only then disarms the timer:
+// Lease arms it for as long as there is something.
+func (g *Guard) ended(run *Process, orphan bool) {
+	run.end(orphan)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.timer.set(0)
 }
 
 func (g *Guard) take(m message) {
@@ -278,6 +283,11 @@ func (g *Guard) take(m message) {
 			g.fault = errors.New(m.field(1))
 			close(g.failed)
 			return
+		}
+		if m.kind == tellStarted {
+			run.setPid(m.number(0))
+		} else {
+			g.ended(run, false)
 		}
 		reply <- m
 	case tellHeard:
@@ -299,10 +309,7 @@ func (g *Guard) take(m message) {
 	case tellExited:
 		run.exit(Status{m.number(0), syscall.Signal(m.number(1))})
 	case tellDone:
-		g.mu.Lock()
-		g.timer.set(0)
-		g.mu.Unlock()
-		run.end(false)
+		g.ended(run, false)
 	}
 }
 
@@ -344,10 +351,8 @@ func (g *Guard) Start(c Command) (*Process, error) {
 		select {
 		case m := <-reply:
 			if m.kind == tellStarted {
-				p.pid = m.number(0)
 				return p, nil
 			}
-			p.end(false)
 			if no := m.number(0); no != 0 {
 				return nil, execError(c.Path, syscall.Errno(no))
 			}

@@ -32,7 +32,8 @@ func willHelper() int {
 			open = append(open, fd+"="+to)
 		}
 	}
-	text := fmt.Sprintln(len(os.Args), open)
+	dir, _ := os.Getwd()
+	text := fmt.Sprintln(len(os.Args), dir, open)
 	if os.WriteFile(string(data)+".new", []byte(text), 0o600) != nil || os.Rename(string(data)+".new", string(data)) != nil {
 		return 1
 	}
@@ -170,7 +171,7 @@ func (o *owned) executed() {
 	o.t.Helper()
 	eventually(o.t, "the will is executed", func() bool { _, err := os.Stat(o.will); return err == nil })
 	text, _ := os.ReadFile(o.will)
-	if got, want := string(text), "1 [0=/dev/null 1=/dev/null 2=/dev/null]\n"; got != want {
+	if got, want := string(text), "1 / [0=/dev/null 1=/dev/null 2=/dev/null]\n"; got != want {
 		o.t.Errorf("the will was executed with %q, want %q", got, want)
 	}
 }

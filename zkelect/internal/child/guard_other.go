@@ -39,9 +39,6 @@ func (g *Guard) Await(<-chan struct{}) error { return nil }
 // Over is never closed.
 func (g *Guard) Over() <-chan struct{} { return nil }
 
-// Level is that nothing holds the tree together but its process group.
-func (g *Guard) Level() Isolation { return IsolateNone }
-
 // Will is not executed on this system: the servers end the session.
 func (g *Guard) Will(string, []byte, <-chan struct{}) error { return nil }
 
@@ -57,6 +54,9 @@ func (g *Guard) Kill() {
 
 // Close does nothing.
 func (g *Guard) Close() {}
+
+// Isolation is none: there is but the process group.
+func (p *Process) Isolation() Isolation { return IsolateNone }
 
 // Lapsed is never closed.
 func (p *Process) Lapsed() <-chan struct{} { return nil }

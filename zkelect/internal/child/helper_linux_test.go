@@ -43,6 +43,8 @@ func TestMain(m *testing.M) {
 		os.Exit(runHelper(os.Args[1:]))
 	case "own":
 		os.Exit(ownHelper(os.Args[1:]))
+	case "many":
+		os.Exit(manyHelper())
 	case "look":
 		_, err := Look(os.Args[1])
 		fmt.Print(err)

@@ -52,6 +52,14 @@ func (t *ktimer) set(at time.Duration) {
 	t.armed = at != 0
 }
 
+// remove gives the timer back to the kernel, which counts them against the user's
+// limit of pending signals.
+func (t *ktimer) remove() {
+	if t != nil {
+		_, _, _ = unix.Syscall(unix.SYS_TIMER_DELETE, uintptr(t.id), 0, 0)
+	}
+}
+
 // bootTime is the clock of all deadlines: monotonic, and it counts suspend.
 func bootTime() time.Duration { return clock(unix.CLOCK_BOOTTIME) }
 

@@ -100,12 +100,12 @@ func (w *warden) startInside(c Command) (*Process, error) {
 	}
 	for _, d := range trees.fs.below(w.inner.t.pid) { // its number as it is here
 		if d.ppid == w.inner.t.pid {
-			p.pid = d.pid
+			p.setPid(d.pid)
 		}
 	}
 	go func() {
 		<-p.done
-		term.takeBack(p.pid)
+		term.takeBack(p.Pid())
 		term.close()
 	}()
 	return p, nil

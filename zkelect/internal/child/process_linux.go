@@ -9,12 +9,12 @@ import (
 // Process is a command under a guard, with its tree.
 type Process struct {
 	g      *Guard
-	pid    int
 	exited chan struct{}
 	done   chan struct{}
 	lapsed chan struct{}
 
 	mu      sync.Mutex
+	pid     int
 	status  Status
 	stopped bool
 	killed  bool
@@ -47,7 +47,20 @@ func Start(c Command) (*Process, error) {
 }
 
 // Pid is the number of the main process and of its process group.
-func (p *Process) Pid() int { return p.pid }
+func (p *Process) Pid() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pid
+}
+
+func (p *Process) setPid(pid int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pid = pid
+}
+
+// Isolation is what holds the tree together.
+func (p *Process) Isolation() Isolation { return p.g.level }
 
 // Exited is closed when the main process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }

@@ -365,10 +365,12 @@ func (w *warden) next() time.Duration {
 	return max(min(at-now, time.Hour), 0)
 }
 
-// bequeath ends the process by becoming what the will names. Until now there was
-// the tree, which had the descriptors; now whoever waits for their end gets it.
+// bequeath ends the process by becoming what the will names. It lets go of what was
+// the tree's: who reads the output sees its end, a lock is free, and a file system can
+// be unmounted.
 func (w *warden) bequeath() {
 	w.cgroup.remove()
+	_ = os.Chdir("/")
 	name, data := w.will.field(0), w.will.field(1)
 	if name == "" || data == "" {
 		return
