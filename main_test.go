@@ -98,7 +98,7 @@ func TestUsageErrors(t *testing.T) {
 		{"run --stop-signal 0 true", 125, "not a signal"},
 		{"run --requeue sometimes true", 125, "never, lost, always"},
 		{"run --requeue-delay 0 true", 125, "at least 1ms"},
-		{"run --recipe kazoo true", 125, "not built yet"},
+		{"run --recipe curator true", 125, "latch, selector, kazoo or plain"},
 		{"run --recipe kazo true", 125, "recipe"},
 		{"run --session-timeout 0 true", 125, "at least 1ms"},
 		{"run --session-timeout 2d true", 125, "longer than a day"},

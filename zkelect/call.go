@@ -140,12 +140,12 @@ func (s *zkSession) exists(ctx context.Context, path string) (*zk.Stat, error) {
 	return n.stat, err
 }
 
-func (s *zkSession) children(ctx context.Context, path string) ([]string, error) {
+func (s *zkSession) children(ctx context.Context, path string) ([]string, *zk.Stat, error) {
 	n, err := do(ctx, s, func() (n node, err error) {
-		n.children, _, err = s.conn.Children(s.full(path))
+		n.children, n.stat, err = s.conn.Children(s.full(path))
 		return n, err
 	})
-	return n.children, s.explain(err)
+	return n.children, n.stat, s.explain(err)
 }
 
 func (s *zkSession) childrenW(ctx context.Context, path string) ([]string, <-chan zk.EventType, error) {

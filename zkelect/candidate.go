@@ -87,6 +87,7 @@ type Candidate struct {
 	connected bool // once
 	prepared  bool // the side node, in this session
 	warned    bool // that the grace does not fit
+	yields    bool // to those who wait, with RecipePlain: it has just led
 	tick      tick
 	hostPID   bool // the id is the default one
 	// unsaid is how terms of ours ended whose closing could not be said, by their
@@ -125,7 +126,7 @@ func NewCandidate(cfg CandidateConfig) (*Candidate, error) {
 	}
 	return &Candidate{
 		cfg:     cfg,
-		place:   placeOf(cfg.Path),
+		place:   placeOf(cfg.Path, cfg.Recipe),
 		host:    free{},
 		now:     bootTime,
 		connect: func(ctx context.Context, cfg *Config) (session, error) { return newSession(ctx, cfg) },
@@ -287,31 +288,50 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 		return nil, err
 	}
 	if !c.prepared {
-		err := c.place.prepare(ctx, c.sess, c.cfg.Recipe)
+		err := c.place.safe(ctx, c.sess) // before anybody is disturbed, or anything made
 		if err == nil {
-			err = c.place.safe(ctx, c.sess) // before anybody is disturbed
+			err = c.place.prepare(ctx, c.sess)
 		}
 		if err != nil {
 			return nil, err
 		}
 		c.prepared = true
 	}
-	name, err := c.join(ctx)
-	if err != nil {
-		return nil, err
-	}
-	turn, err := c.await(ctx, name)
+	name, turn, err := c.queue(ctx)
 	if err != nil {
 		return nil, err
 	}
 	t, err := c.open(ctx, name, turn)
-	if err == nil && turn.safe != nil {
-		if err = <-turn.safe; err != nil {
-			c.release(t, Outcome{Cause: CauseError}) // nothing was started
-			return nil, err
+	if err != nil {
+		return nil, err
+	}
+	if turn.safe != nil {
+		err = <-turn.safe
+	}
+	if c.cfg.Recipe == RecipePlain {
+		var owned bool
+		if owned, err = c.place.owned(ctx, c.sess); err == nil && !owned {
+			err = errDoubt // the opening found the node of another
 		}
 	}
-	return t, err
+	if err != nil {
+		c.release(t, Outcome{Cause: CauseError}) // nothing was started
+		return nil, err
+	}
+	return t, nil
+}
+
+// queue returns when the candidate is first, with the name of its queueing.
+func (c *Candidate) queue(ctx context.Context) (name string, first turn, err error) {
+	if c.cfg.Recipe == RecipePlain {
+		name, err = c.take(ctx)
+		return name, turn{}, err
+	}
+	if name, err = c.join(ctx); err != nil {
+		return "", turn{}, err
+	}
+	first, err = c.await(ctx, name)
+	return name, first, err
 }
 
 func (c *Candidate) ensureSession(ctx context.Context) error {
@@ -383,11 +403,15 @@ func (c *Candidate) whoLeads() string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	children, err := c.sess.children(ctx, c.place.latch)
-	if err != nil || len(children) == 0 {
+	children, _, err := c.sess.children(ctx, c.place.latch)
+	if err != nil || len(children) == 0 && c.cfg.Recipe != RecipePlain {
 		return ""
 	}
-	data, _, err := c.sess.get(ctx, c.place.node(newQueue(children)[0].name))
+	first := ""
+	if len(children) > 0 {
+		first = newQueue(children, c.cfg.Recipe.family())[0].name
+	}
+	data, _, err := c.sess.get(ctx, c.place.node(first))
 	if err != nil {
 		return ""
 	}

@@ -170,8 +170,8 @@ func (c Config) Validate() error {
 	if err := ValidatePath(c.Path); err != nil {
 		return err
 	}
-	if c.Recipe != RecipeLatch {
-		return fmt.Errorf("%w: recipe %v is not built yet; use latch", ErrConfig, c.Recipe)
+	if c.Recipe < 0 || int(c.Recipe) >= len(recipeNames) {
+		return fmt.Errorf("%w: unknown recipe %d", ErrConfig, c.Recipe)
 	}
 	if c.SessionTimeout < time.Millisecond {
 		return fmt.Errorf("%w: session timeout %v is too short; give at least a second", ErrConfig, c.SessionTimeout)

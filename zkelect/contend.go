@@ -18,7 +18,7 @@ import (
 // lowest are deleted: an orphan of ours would block our own place.
 func (c *Candidate) join(ctx context.Context) (string, error) {
 	uuid := newUUID(c.hostPID)
-	prefix := c.place.node(latchPrefix(uuid))
+	prefix := c.place.node(c.cfg.Recipe.prefix(uuid))
 	doubt := false
 	for {
 		full, err := c.sess.create(ctx, prefix, []byte(c.cfg.ID), zk.FlagEphemeralSequential)
@@ -36,11 +36,13 @@ func (c *Candidate) join(ctx context.Context) (string, error) {
 			c.cfg.emit(EventJoined, slog.String("node", c.place.node(name)))
 			return name, nil
 		case errors.Is(err, zk.ErrNoNode): // never made, or reaped
-			if err := ensure(ctx, c.sess, c.place.latch); err != nil {
+			if err := c.place.ensure(ctx, c.sess, c.place.latch); err != nil {
 				return "", err
 			}
 		case errors.Is(err, zk.ErrNoChildrenForEphemerals):
-			return "", fmt.Errorf("%w: %s is an ephemeral node, which can have no children: another kind of program holds it (recipe plain?); use another --path", ErrNode, c.place.latch)
+			if err := c.place.safe(ctx, c.sess); err != nil {
+				return "", err
+			} // gone again
 		case ambiguous(err):
 			doubt = true
 			if err := pauseAfter(ctx, c.sess); err != nil {
@@ -70,7 +72,7 @@ func (c *Candidate) lowestOfOurs(ctx context.Context, uuid string) (string, erro
 		return "", err
 	}
 	lowest := ""
-	for _, n := range q.byUUID(uuid) {
+	for _, n := range q.byUUID(uuid, c.cfg.Recipe.family()) {
 		path := c.place.node(n.name)
 		stat, err := read(ctx, c.sess, func() (*zk.Stat, error) { return c.sess.exists(ctx, path) })
 		switch {
@@ -93,28 +95,37 @@ func (c *Candidate) lowestOfOurs(ctx context.Context, uuid string) (string, erro
 
 // list is the queue as the servers have it; a missing path is an empty queue.
 func (p place) list(ctx context.Context, s session) (queue, error) {
-	children, err := p.children(ctx, s)
-	return newQueue(children), err
+	children, _, err := p.children(ctx, s)
+	return newQueue(children, p.recipe.family()), err
 }
 
-// safe tells whether a latch may stand in the queue as the servers have it.
+// safe tells whether a participant may stand in the queue as the servers have it.
 func (p place) safe(ctx context.Context, s session) error {
-	children, err := p.children(ctx, s)
-	if err != nil {
+	children, stat, err := p.children(ctx, s)
+	switch {
+	case err != nil:
 		return err
+	case p.recipe == RecipePlain:
+		return p.free(children, stat)
+	case stat != nil && stat.EphemeralOwner != 0:
+		return fmt.Errorf("%w: %s is an ephemeral node, %s, and can't be the path of recipe %s; use another --path, or --recipe %s for all", ErrUnsafe, p.latch, familyPlain, p.recipe, RecipePlain)
 	}
-	return parseQueue(children).safe(p.latch)
+	return parseQueue(children).safe(p.latch, p.recipe)
 }
 
-func (p place) children(ctx context.Context, s session) ([]string, error) {
-	children, err := read(ctx, s, func() ([]string, error) { return s.children(ctx, p.latch) })
+// children also gives the path's own stat; both are nil where it is missing.
+func (p place) children(ctx context.Context, s session) ([]string, *zk.Stat, error) {
+	n, err := read(ctx, s, func() (n node, err error) {
+		n.children, n.stat, err = s.children(ctx, p.latch)
+		return n, err
+	})
 	switch {
 	case errors.Is(err, zk.ErrNoNode):
-		return nil, nil
+		return nil, nil, nil
 	case errors.Is(err, zk.ErrNoAuth):
-		return nil, denied(err, "read", p.latch)
+		return nil, nil, denied(err, "read", p.latch)
 	}
-	return children, err
+	return n.children, n.stat, err
 }
 
 // await returns when the node is first in the queue. Only the predecessor's
@@ -131,7 +142,7 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 		if err != nil {
 			return turn{}, err
 		}
-		if err := q.safe(c.cfg.Path); err != nil {
+		if err := q.safe(c.cfg.Path, c.cfg.Recipe); err != nil {
 			return turn{}, err
 		}
 		i := q.index(name)
@@ -198,7 +209,7 @@ type turn struct {
 func (c *Candidate) succeeds(ctx context.Context, node string) (turn, bool, error) {
 	safe, s := make(chan error, 1), c.prompt()
 	go func() { safe <- c.place.safe(ctx, s) }()
-	rec, version, err := c.place.readRecord(ctx, s, c.cfg.Recipe)
+	rec, version, err := c.place.readRecord(ctx, s)
 	if errors.Is(err, zk.ErrNoNode) || err == nil && !rec.names(node) {
 		return turn{}, false, nil
 	}
@@ -259,7 +270,7 @@ func (c *Candidate) watch(ctx context.Context, name string, q queue, i int) (*wa
 	requests, ch, err := c.sess.childrenW(ctx, c.place.transfer)
 	switch {
 	case errors.Is(err, zk.ErrNoNode): // deleted by hand
-		return nil, c.place.mend(ctx, c.sess, c.cfg.Recipe)
+		return nil, c.place.mend(ctx, c.sess)
 	case ambiguous(err):
 		return nil, pauseAfter(ctx, c.sess)
 	case err != nil:
@@ -300,7 +311,7 @@ func (c *Candidate) stepAside(ctx context.Context, name string, f *found) (again
 		if err := c.place.catchUp(ctx, c.sess); err != nil {
 			return false, err
 		}
-		rec, version, err := c.place.readRecord(ctx, c.sess, c.cfg.Recipe)
+		rec, version, err := c.place.readRecord(ctx, c.sess)
 		if err != nil {
 			if errors.Is(err, zk.ErrNoNode) { // deleted by hand, and the requests with it
 				return true, nil

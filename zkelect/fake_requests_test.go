@@ -123,9 +123,9 @@ func (s *fakeSession) exists(ctx context.Context, path string) (*zk.Stat, error)
 	return a.stat, a.err
 }
 
-func (s *fakeSession) children(ctx context.Context, path string) ([]string, error) {
+func (s *fakeSession) children(ctx context.Context, path string) ([]string, *zk.Stat, error) {
 	a := s.do(ctx, &fakeRequest{kind: "children", path: path})
-	return a.children, a.err
+	return a.children, a.stat, a.err
 }
 
 func (s *fakeSession) childrenW(ctx context.Context, path string) ([]string, <-chan zk.EventType, error) {

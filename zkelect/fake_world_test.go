@@ -57,7 +57,7 @@ const fakePath = "/jobs/x"
 
 func newFakeWorld(t *testing.T, seed uint64) *fakeWorld {
 	w := &fakeWorld{
-		t: t, place: placeOf(fakePath), base: time.Now(), tick: 2 * time.Second, timeout: 30 * time.Second,
+		t: t, place: placeOf(fakePath, RecipeLatch), base: time.Now(), tick: 2 * time.Second, timeout: 30 * time.Second,
 		store: newFakeStore(), cuts: map[string]bool{}, rng: rand.New(rand.NewPCG(seed, 7)),
 	}
 	w.latency = func() time.Duration { return time.Millisecond }
@@ -204,14 +204,14 @@ func (w *fakeWorld) session(name string) *fakeSession {
 func (w *fakeWorld) queue() queue {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return newQueue(w.store.children(w.place.latch))
+	return newQueue(w.store.children(w.place.latch), w.place.recipe.family())
 }
 
 // record is the side node as it stands.
 func (w *fakeWorld) record() *record {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	r, err := parseRecord(w.store.nodes[w.place.side].data, RecipeLatch, w.place.side)
+	r, err := parseRecord(w.store.nodes[w.place.side].data, w.place.recipe, w.place.side)
 	if err != nil {
 		w.t.Fatal(err)
 	}

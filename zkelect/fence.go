@@ -131,7 +131,7 @@ func (l *leading) fenced(r fenceRecord) {
 func (c *Candidate) writeFenced(ctx context.Context, t *term, previous string) fenceRecord {
 	p, s := c.place, prompt{t.sess, t.unanswered}
 	for {
-		rec, version, err := p.readRecord(ctx, s, c.cfg.Recipe)
+		rec, version, err := p.readRecord(ctx, s)
 		switch {
 		case err != nil:
 			return fenceRecord{err: err}

@@ -88,7 +88,7 @@ func newElection(t testing.TB, server *zktest.Server) *election {
 	t.Helper()
 	connect := server.Chroot(t)
 	return &election{
-		t: t, server: server, place: placeOf("/jobs/billing"),
+		t: t, server: server, place: placeOf("/jobs/billing", RecipeLatch),
 		chroot: connect[strings.IndexByte(connect, '/'):], eye: server.Client(t),
 	}
 }
@@ -126,7 +126,7 @@ func (e *election) participants() []seenNode {
 	}
 	noError(e.t, err)
 	var seen []seenNode
-	for _, n := range newQueue(children) {
+	for _, n := range newQueue(children, e.recipe.family()) {
 		if s := e.see(e.node(n.name)); s != nil {
 			s.name = n.name
 			seen = append(seen, *s)
@@ -159,7 +159,7 @@ func (e *election) record() *record {
 	if side == nil {
 		return nil
 	}
-	r, err := parseRecord([]byte(side.data), RecipeLatch, e.side)
+	r, err := parseRecord([]byte(side.data), e.recipe, e.side)
 	noError(e.t, err)
 	r.stamped(msTime(side.stat.Mtime), side.stat.Mzxid)
 	return r

@@ -24,6 +24,8 @@ type Participant struct {
 	Leader       bool      `json:"leader"`
 	Host         string    `json:"host,omitempty"`
 	PID          int       `json:"pid,omitempty"`
+	// Persistent: the node is not ephemeral, so that nobody will ever release it.
+	Persistent bool `json:"persistent,omitempty"`
 }
 
 // LastTerm is how the last term ended.
@@ -118,14 +120,18 @@ func (i *Inspector) Close() {
 type snapshot struct {
 	Election
 	place
-	queue   queue
+	family  family
+	queue   queue   // all children; with one node for all, that one
 	rec     *record // nil without a side node
 	version int32   // of the side node
-	live    string  // the queue node that live names, "" without live
+	live    string  // the queueing that live names, "" without live
+	term    string  // the leader's queueing
+	ours    bool    // the leader is a zkelect
+	missed  bool    // a node that was listed was gone when it was read
 }
 
 func newSnapshot(path string) *snapshot {
-	return &snapshot{place: placeOf(path), Election: Election{Path: path, Recipe: RecipeLatch.String(), Participants: []Participant{}}}
+	return &snapshot{place: placeOf(path, RecipeLatch), Election: Election{Path: path, Recipe: families[familyUnknown].recipe, Participants: []Participant{}}}
 }
 
 // Inspect reads the election at path. ErrNoElection if nothing is there.
@@ -153,21 +159,19 @@ func (i *Inspector) snapshot(ctx context.Context, path string) (*snapshot, error
 
 func (i *Inspector) once(ctx context.Context, path string) (s *snapshot, fits bool, err error) {
 	s = newSnapshot(path)
-	children, err := read(ctx, i.sess, func() ([]string, error) { return i.sess.children(ctx, s.latch) })
-	missing := errors.Is(err, zk.ErrNoNode)
-	if err != nil && !missing {
-		return nil, false, denied(err, "read", path)
+	children, own, err := s.children(ctx, i.sess)
+	if err != nil {
+		return nil, false, err
 	}
-	s.queue = newQueue(children)
-
-	s.rec, s.version, err = s.readRecord(ctx, i.sess, RecipeLatch)
-	var live *zk.Stat
+	s.rec, s.version, err = s.readAnyRecord(ctx, i.sess)
+	live := node{}
 	switch {
 	case err == nil:
-		if s.live, live, err = i.readLive(ctx, s.place.live); err != nil {
+		if live, err = i.readLive(ctx, s.place.live); err != nil {
 			return nil, false, err
 		}
-	case errors.Is(err, zk.ErrNoNode) && missing:
+		s.live = string(live.data)
+	case errors.Is(err, zk.ErrNoNode) && own == nil:
 		return nil, false, fmt.Errorf("%w: nothing at %s; check --path", ErrNoElection, path)
 	case errors.Is(err, zk.ErrNoNode):
 	case errors.Is(err, zk.ErrNoAuth), errors.Is(err, ErrNode), errors.Is(err, ErrUnsafe):
@@ -176,15 +180,20 @@ func (i *Inspector) once(ctx context.Context, path string) (s *snapshot, fits bo
 		return nil, false, err
 	}
 
+	s.recognise(children, own)
+	if s.family == familyUnknown && len(children) > 0 && len(s.Warnings) == 0 {
+		return nil, false, fmt.Errorf("%w: nobody elects at %s, whose %d children are no participants; 'zkelect status -r %s' looks below", ErrNoElection, path, len(children), path)
+	}
 	nodes, err := i.readNodes(ctx, s.place, s.queue)
 	if err != nil {
 		return nil, false, err
 	}
 	for n, name := range s.queue {
 		if nodes[n].stat == nil {
-			continue // left meanwhile
+			s.missed = true
+			continue
 		}
-		s.add(name, nodes[n], n == 0, live)
+		s.add(name, nodes[n], n == 0, live.stat)
 	}
 	s.last()
 	return s, s.consistent(), nil
@@ -192,37 +201,6 @@ func (i *Inspector) once(ctx context.Context, path string) (s *snapshot, fits bo
 
 func (s *snapshot) warn(format string, args ...any) {
 	s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...))
-}
-
-// add shows one node of the queue. A zkelect that is first leads when its term
-// is open; a Curator program leads when it is first.
-func (s *snapshot) add(name nodeName, n node, first bool, live *zk.Stat) {
-	p := Participant{
-		ID: printable(n.data), Node: s.node(name.name), Sequence: name.sequence,
-		Session: sessionHex(n.stat.EphemeralOwner), Since: msTime(n.stat.Ctime),
-	}
-	if name.hostPID() {
-		p.Host, p.PID = splitHostPID(p.ID)
-	}
-	if n.stat.EphemeralOwner == 0 {
-		s.warn("%s is not ephemeral: nobody will ever release it", p.Node)
-	}
-	if !name.latch {
-		s.warn("%s is not a node of recipe latch: another kind of program may use this path, and both may lead", p.Node)
-	}
-	switch {
-	case first && name.ours() && s.live == name.name && s.rec.names(name.name):
-		p.Leader, p.FencingToken, p.Since = true, live.Czxid, msTime(live.Ctime)
-		p.Host, p.PID = s.rec.Term.Host, s.rec.Term.PID
-	case first && !name.ours() && name.latch:
-		p.Leader = true
-	case first && name.ours() && s.live != "" && s.live != name.name:
-		s.warn("%s is first in the queue and waits for the processes of the leader before to be dead", p.ID)
-	}
-	s.Participants = append(s.Participants, p)
-	if p.Leader {
-		s.Leader = &s.Participants[len(s.Participants)-1]
-	}
 }
 
 // last is what the record says of the last term that ended.
@@ -260,21 +238,18 @@ func (s *snapshot) unclean(t termRecord) {
 // consistent tells whether what was read can have been so at one instant: live
 // belongs to the record's term, and a term that is open is the first's.
 func (s *snapshot) consistent() bool {
-	if len(s.Participants) != len(s.queue) {
-		return false
-	}
-	return s.live == "" || s.rec.names(s.live)
+	return !s.missed && (s.live == "" || s.rec.names(s.live))
 }
 
-func (i *Inspector) readLive(ctx context.Context, path string) (string, *zk.Stat, error) {
+func (i *Inspector) readLive(ctx context.Context, path string) (node, error) {
 	n, err := read(ctx, i.sess, func() (n node, err error) {
 		n.data, n.stat, err = i.sess.get(ctx, path)
 		return n, err
 	})
 	if errors.Is(err, zk.ErrNoNode) {
-		return "", nil, nil
+		return node{}, nil
 	}
-	return string(n.data), n.stat, err
+	return n, err
 }
 
 // readNodes reads the nodes of a queue, some at a time. The stat of one that is
@@ -326,6 +301,9 @@ func (i *Inspector) Holds(ctx context.Context, path string, cond Condition) (boo
 			return false, &s.Election, nil
 		}
 		_, err = i.sess.multi(ctx, ops...)
+		if err == nil {
+			err = i.stillOwned(ctx, s.Leader)
+		}
 		switch {
 		case err == nil:
 			return true, &s.Election, nil
@@ -338,6 +316,19 @@ func (i *Inspector) Holds(ctx context.Context, path string, cond Condition) (boo
 			return false, nil, denied(err, "check", s.Leader.Node)
 		}
 	}
+}
+
+// stillOwned tells of a node whose name others may use again that it is still the
+// leader's, after a transaction has proved that there is one.
+func (i *Inspector) stillOwned(ctx context.Context, leader *Participant) error {
+	if leader.Sequence >= 0 {
+		return nil
+	}
+	stat, err := read(ctx, i.sess, func() (*zk.Stat, error) { return i.sess.exists(ctx, leader.Node) })
+	if err == nil && (stat == nil || sessionHex(stat.EphemeralOwner) != leader.Session) {
+		err = zk.ErrNoNode
+	}
+	return err
 }
 
 // Elections calls each with every election at or below root. It asks the
@@ -359,7 +350,10 @@ func (i *Inspector) Elections(ctx context.Context, root string, each func(*Elect
 
 // list is the children of a node, none where it is missing or ephemeral.
 func (i *Inspector) list(ctx context.Context, dir string) ([]string, error) {
-	children, err := read(ctx, i.sess, func() ([]string, error) { return i.sess.children(ctx, dir) })
+	children, err := read(ctx, i.sess, func() ([]string, error) {
+		children, _, err := i.sess.children(ctx, dir)
+		return children, err
+	})
 	if errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrNoAuth) {
 		return nil, nil
 	}
@@ -373,9 +367,9 @@ func (i *Inspector) descend(ctx context.Context, dir string, hasSide bool, each 
 	}
 	election := hasSide
 	var below []string
-	for _, n := range newQueue(children) {
+	for _, n := range newQueue(children, familyUnknown) {
 		switch {
-		case n.latch:
+		case n.family != familyUnknown:
 			election = true
 		case dir == "/" && n.name == "zookeeper":
 		case strings.HasPrefix(n.name, sidePrefix):

@@ -220,6 +220,12 @@ func (l *leading) beat() {
 		if op := failedOp(res); op >= 0 && errors.Is(err, zk.ErrNoNode) {
 			b.gone = []string{t.Node, c.place.live}[op]
 		}
+		if err == nil && c.cfg.Recipe == RecipePlain { // the check has told that there is a node
+			var owned bool
+			if owned, b.err = c.place.owned(l.ctx, s); b.err == nil && !owned {
+				b.err, b.gone = zk.ErrNoNode, t.Node
+			}
+		}
 		l.beats <- b
 	}()
 }
@@ -276,7 +282,10 @@ func (l *leading) watchOwn() <-chan string {
 	t := l.t
 	go func() {
 		for {
-			_, _, ch, err := t.sess.getW(l.ctx, t.Node)
+			_, stat, ch, err := t.sess.getW(l.ctx, t.Node)
+			if err == nil && stat.EphemeralOwner != t.Session {
+				err = zk.ErrNoNode // another's, by the same name
+			}
 			switch {
 			case err == nil:
 				select {

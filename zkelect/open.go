@@ -52,10 +52,10 @@ func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, e
 		}
 		rec, version, err := known.rec, known.version, error(nil)
 		if known.rec = nil; rec == nil {
-			rec, version, err = c.place.readRecord(ctx, c.prompt(), c.cfg.Recipe)
+			rec, version, err = c.place.readRecord(ctx, c.prompt())
 		}
 		if errors.Is(err, zk.ErrNoNode) { // deleted by hand
-			err = c.place.prepare(ctx, c.sess, c.cfg.Recipe)
+			err = c.place.prepare(ctx, c.sess)
 			if err == nil {
 				continue
 			}

@@ -14,7 +14,7 @@ const (
 	warnSequence = lastSequence - 1_000_000
 )
 
-// queue is the children of a latch path in the order in which they lead.
+// queue is the children of a path in the order in which a family leads.
 type queue []nodeName
 
 // parseQueue takes the children as they come, which is enough for safe.
@@ -26,15 +26,24 @@ func parseQueue(children []string) queue {
 	return q
 }
 
-// newQueue orders children as Curator's LeaderLatch does, strangers included.
-func newQueue(children []string) queue {
-	q := parseQueue(children)
-	slices.SortFunc(q, func(a, b nodeName) int {
-		if a.key != b.key {
-			return cmp.Compare(a.key, b.key)
-		}
-		return cmp.Compare(a.name, b.name)
+// newQueue orders children as the programs of a family do, strangers included.
+func newQueue(children []string, f family) queue {
+	type keyed struct {
+		nodeName
+		key string
+	}
+	all := make([]keyed, len(children))
+	for i, c := range children {
+		n := parseNode(c)
+		all[i] = keyed{n, f.sortKey(n)}
+	}
+	slices.SortFunc(all, func(a, b keyed) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.name, b.name))
 	})
+	q := make(queue, len(all))
+	for i, n := range all {
+		q[i] = n.nodeName
+	}
 	return q
 }
 
@@ -44,53 +53,52 @@ func (q queue) index(name string) int {
 }
 
 // byUUID are the nodes of one queueing, the lowest first.
-func (q queue) byUUID(uuid string) []nodeName {
+func (q queue) byUUID(uuid string, f family) []nodeName {
 	var own []nodeName
 	for _, n := range q {
-		if n.uuid == uuid {
+		if n.uuid == dashless(uuid) && n.family == f {
 			own = append(own, n)
 		}
 	}
 	return own
 }
 
-// family is a guess at who made a node that is not a latch's.
-func family(name string) string {
-	end := max(0, len(name)-sequenceLen)
-	_, numbered := parseSequence(name[end:])
-	switch prefix := name[:end]; {
-	case strings.HasPrefix(name, sidePrefix):
-		return "belongs to another election, below this one"
-	case numbered && (strings.HasSuffix(prefix, "__lock__") || strings.HasSuffix(prefix, "__rlock__")):
-		return "kazoo's (recipe kazoo)"
-	case numbered && strings.HasSuffix(prefix, "-lock-"):
-		return "of a Curator LeaderSelector or mutex, or go-zookeeper's Lock (recipe selector)"
-	case numbered && prefix == "n_":
-		return "of ZooKeeper's LeaderElectionSupport"
-	}
-	return "of another kind of program"
-}
-
-// safe tells whether a latch may stand in this queue: two families on one path
-// have two leaders, and where sequences have both signs the programs disagree
-// about the order.
-func (q queue) safe(path string) error {
-	var negative, positive bool
+// safe tells whether a participant of the recipe may stand in this queue: two
+// families on one path have two leaders, and with a counter that has wrapped
+// programs disagree about who is first.
+func (q queue) safe(path string, r Recipe) error {
 	for _, n := range q {
-		if !n.latch {
-			return fmt.Errorf("%w: %s holds %q, which is not a node of recipe latch but %s: both would lead; give each its own --path", ErrUnsafe, path, n.name, family(n.name))
+		switch {
+		case n.family != r.family():
+			return fmt.Errorf("%w: %s holds %q, which is %s, and no node of recipe %s: both would lead; %s", ErrUnsafe, path, n.name, n.whose(), r, n.instead())
+		case n.sequence < 0:
+			// Curator's programs sort the sign and the digits as a string, the newest
+			// first, go-zookeeper's sort numbers, and kazoo's see only some of them.
+			return fmt.Errorf("%w: the sequence of %s has run over (%d), so programs disagree about who is first; %s", ErrUnsafe, path, n.sequence, anew(path))
+		case n.sequence >= lastSequence:
+			return fmt.Errorf("%w: the sequence of %s is at its end (%d); %s", ErrUnsafe, path, n.sequence, anew(path))
 		}
-		if n.sequence < 0 {
-			negative = true
-		} else {
-			positive = true
-		}
-		if n.sequence >= lastSequence {
-			return fmt.Errorf("%w: the sequence of %s is at its end (%d); stop everybody in this election, delete the node %s and start again: its sequence then begins at 0", ErrUnsafe, path, n.sequence, path)
-		}
-	}
-	if negative && positive {
-		return fmt.Errorf("%w: the nodes of %s have sequences of both signs, so programs disagree about who is first; stop everybody in this election, delete %s and start again", ErrUnsafe, path, path)
 	}
 	return nil
+}
+
+// anew says how to get a path a fresh sequence.
+func anew(path string) string {
+	return fmt.Sprintf("stop everybody in this election, delete the node %s and start again: its sequence then begins at 0", path)
+}
+
+// whose says who made a node.
+func (n nodeName) whose() string {
+	if strings.HasPrefix(n.name, sidePrefix) {
+		return "of another election, below this one"
+	}
+	return n.family.String()
+}
+
+// instead is what to do where a node of another family stands.
+func (n nodeName) instead() string {
+	if r, joinable := n.family.recipe(); joinable && r != RecipePlain {
+		return fmt.Sprintf("give each its own --path, or use --recipe %s for all", r)
+	}
+	return "give each its own --path"
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func latchName(uuid string, sequence int64) string {
-	return fmt.Sprintf("%s%010d", latchPrefix(uuid), sequence)
+	return fmt.Sprintf("%s%010d", RecipeLatch.prefix(uuid), sequence)
 }
 
 func TestQueueOrder(t *testing.T) {
@@ -33,7 +33,7 @@ func TestQueueOrder(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			given := slices.Clone(tc.children)
-			q := newQueue(tc.children)
+			q := newQueue(tc.children, familyLatch)
 			for i, name := range tc.want {
 				if q.index(name) != i {
 					t.Fatalf("%s is at %d, want %d, of %+v", name, q.index(name), i, q)
@@ -51,12 +51,12 @@ func TestQueueOrder(t *testing.T) {
 
 func TestQueueByUUID(t *testing.T) {
 	mine := newUUID(false)
-	q := newQueue([]string{latchName(mine, 12), latchName(curatorUUID, 3), latchName(mine, 2), "_c_" + mine + "-lock-0000000001"})
-	own := q.byUUID(mine)
+	q := newQueue([]string{latchName(mine, 12), latchName(curatorUUID, 3), latchName(mine, 2), "_c_" + mine + "-lock-0000000001"}, familyLatch)
+	own := q.byUUID(mine, familyLatch)
 	if len(own) != 2 || own[0].sequence != 2 || own[1].sequence != 12 {
 		t.Errorf("own nodes: %v", own)
 	}
-	if len(q.byUUID(newUUID(false))) != 0 {
+	if len(q.byUUID(newUUID(false), familyLatch)) != 0 {
 		t.Error("somebody else's taken for ours")
 	}
 }
@@ -68,22 +68,32 @@ func TestQueueSafe(t *testing.T) {
 		}
 		return children
 	}
+	kazoo := "6d1166b6bdbc4a49845acbb9226d8d0b__lock__0000000003"
+	mutex := "_c_0bd7db98-7293-4ebf-868c-644ed8a9d2cc-lock-0000000025"
+	golock := "_c_38553bd6d1d57f710ae70ddcc3d24715-lock-0000000000"
 	for _, c := range []struct {
 		name     string
+		recipe   Recipe
 		children []string
 		says     string // "" where it is safe
 	}{
-		{"empty", nil, ""},
-		{"latches", at(0, 5, 9), ""},
-		{"all negative", at(-1, -9), ""},
-		{"both signs", at(-1, 4), "both signs"},
-		{"nearly at the end", at(lastSequence - 1), ""},
-		{"at the end", at(3, lastSequence), "at its end (2147483647)"},
-		{"kazoo", append(at(1), "6d1166b6bdbc4a49845acbb9226d8d0b__lock__0000000003"), "6d1166b6bdbc4a49845acbb9226d8d0b__lock__0000000003"},
-		{"selector", []string{"_c_0bd7db98-7293-4ebf-868c-644ed8a9d2cc-lock-0000000025"}, "-lock-0000000025"},
-		{"garbage", []string{"\x1b[2J\n"}, `"\x1b[2J\n"`}, // as it can be shown
+		{"empty", RecipeLatch, nil, ""},
+		{"latches", RecipeLatch, at(0, 5, 9), ""},
+		{"mutex and go-zookeeper", RecipeSelector, []string{mutex, golock}, ""},
+		{"kazoo's own", RecipeKazoo, []string{kazoo}, ""},
+		{"negative", RecipeLatch, at(4, -9), "has run over (-9)"},
+		{"nearly at the end", RecipeLatch, at(lastSequence - 1), ""},
+		{"at the end", RecipeLatch, at(3, lastSequence), "at its end (2147483647)"},
+		{"latch beside kazoo", RecipeLatch, append(at(1), kazoo), kazoo},
+		{"kazoo beside latch", RecipeKazoo, append(at(1), kazoo), "use --recipe latch"},
+		{"kazoo's readers", RecipeKazoo, []string{strings.Replace(kazoo, "__lock__", "__rlock__", 1)}, "ReadLock"},
+		{"selector", RecipeLatch, []string{mutex}, "--recipe selector"},
+		{"latch in a selector's", RecipeSelector, at(1), "LeaderLatch"},
+		{"LeaderElectionSupport", RecipeSelector, []string{"n_0000000001"}, "LeaderElectionSupport"},
+		{"Hadoop", RecipeLatch, []string{hadoopLock}, "Hadoop"},
+		{"garbage", RecipeLatch, []string{"\x1b[2J\n"}, `"\x1b[2J\n"`}, // as it can be shown
 	} {
-		err := newQueue(c.children).safe("/jobs/x")
+		err := newQueue(c.children, c.recipe.family()).safe("/jobs/x", c.recipe)
 		switch {
 		case c.says == "" && err != nil:
 			t.Errorf("%s: %v", c.name, err)
@@ -108,7 +118,7 @@ func TestQueueHuge(t *testing.T) {
 		fix := func(s string) string { return s[strings.LastIndex(s, "latch-")+len("latch-"):] }
 		return cmp.Compare(fix(a), fix(b))
 	})
-	q := newQueue(children)
+	q := newQueue(children, familyLatch)
 	if len(q) != n {
 		t.Fatalf("%d of %d", len(q), n)
 	}
@@ -117,7 +127,7 @@ func TestQueueHuge(t *testing.T) {
 			t.Fatalf("%s is not at %d", name, i)
 		}
 	}
-	if err := q.safe("/x"); err != nil {
+	if err := q.safe("/x", RecipeLatch); err != nil {
 		t.Error(err)
 	}
 }
@@ -128,6 +138,6 @@ func BenchmarkNewQueue(b *testing.B) {
 		children[i] = latchName(newUUID(true), int64((i*7919)%len(children)))
 	}
 	for b.Loop() {
-		newQueue(children)
+		newQueue(children, familyLatch)
 	}
 }

@@ -38,11 +38,95 @@ func ParseRecipe(name string) (Recipe, error) {
 	return 0, fmt.Errorf("%w: recipe %q; use latch, selector, kazoo or plain", ErrConfig, name)
 }
 
+// family is a kind of programs that can read one another's nodes, so that they
+// exclude each other on one path. Two families on one path have two leaders.
+type family int
+
+const (
+	familyUnknown family = iota
+	familyLatch
+	familyLock
+	familyKazoo
+	familyPlain
+	familyReader  // waits for the writers of kazoo's family, and they not for it
+	familySupport // the rest can be shown and not joined
+	familyHadoop
+	familyReadWrite
+)
+
+// families says of each what made its nodes, in a sentence about one of them, and
+// what status calls it.
+var families = [...]struct{ made, recipe string }{
+	familyUnknown:   {"of another kind of program", "unknown"},
+	familyLatch:     {"of a Curator LeaderLatch (recipe latch)", "latch"},
+	familyLock:      {"of a Curator LeaderSelector or InterProcessMutex, or of go-zookeeper's Lock (recipe selector)", "selector"},
+	familyKazoo:     {"of kazoo's Election or Lock (recipe kazoo)", "kazoo"},
+	familyPlain:     {"of an election on one ephemeral node (recipe plain)", "plain"},
+	familyReader:    {"of kazoo's ReadLock", "kazoo"},
+	familySupport:   {"of ZooKeeper's LeaderElectionSupport", "support"},
+	familyHadoop:    {"of Hadoop's ActiveStandbyElector", "hadoop"},
+	familyReadWrite: {"of a Curator InterProcessReadWriteLock", "unknown"},
+}
+
+// String says whose a node is.
+func (f family) String() string { return families[f].made }
+
+// family is who may stand in one queue with a recipe.
+func (r Recipe) family() family {
+	switch r {
+	case RecipeSelector:
+		return familyLock
+	case RecipeKazoo:
+		return familyKazoo
+	case RecipePlain:
+		return familyPlain
+	}
+	return familyLatch
+}
+
+// recipe is the one that stands in the queue of a family.
+func (f family) recipe() (r Recipe, joinable bool) {
+	for r := range recipeNames {
+		if Recipe(r).family() == f {
+			return Recipe(r), true
+		}
+	}
+	return 0, false
+}
+
+// The marks before a sequence. Curator's programs sort by what follows the last
+// one of theirs.
 const (
 	protectedPrefix = "_c_"
 	latchMark       = "latch-"
-	uuidLen         = 36
+	lockMark        = "lock-"
+	kazooMark       = "__lock__"
+	uuidLen         = 36 // with dashes; 32 without
 	sequenceLen     = 10 // %010d of a signed 32-bit integer
+)
+
+// namings are the names of participants' nodes: prefix, UUID, mark, sequence.
+var namings = [...]struct {
+	prefix string
+	uuid   int // its length; 0 for none
+	mark   string
+	family family
+}{
+	{protectedPrefix, uuidLen, "-" + latchMark, familyLatch},
+	{protectedPrefix, uuidLen, "-" + lockMark, familyLock},
+	{protectedPrefix, 32, "-" + lockMark, familyLock}, // go-zookeeper
+	{"", 32, kazooMark, familyKazoo},
+	{"", 32, "__rlock__", familyReader},
+	{"", 0, "n_", familySupport},
+	{protectedPrefix, uuidLen, "-__READ__", familyReadWrite},
+	{protectedPrefix, uuidLen, "-__WRIT__", familyReadWrite},
+}
+
+// The one node that Hadoop's elections are about, and the one that it leaves for
+// fencing.
+const (
+	hadoopLock  = "ActiveStandbyElectorLock"
+	hadoopCrumb = "ActiveBreadCrumb"
 )
 
 // The version nibble and the twelve free bits after it (RFC 9562, version 8)
@@ -66,36 +150,48 @@ func newUUID(hostPID bool) string {
 	return fmt.Sprintf("%x-%x-%s-%x-%x", b[0:4], b[4:6], mark, b[8:10], b[10:16])
 }
 
-// latchPrefix is what the server appends the sequence to.
-func latchPrefix(uuid string) string { return protectedPrefix + uuid + "-" + latchMark }
+// prefix is what the server appends the sequence to. It has none for RecipePlain.
+func (r Recipe) prefix(uuid string) string {
+	switch r {
+	case RecipeSelector:
+		return protectedPrefix + uuid + "-" + lockMark
+	case RecipeKazoo:
+		return dashless(uuid) + kazooMark
+	}
+	return protectedPrefix + uuid + "-" + latchMark
+}
+
+func dashless(uuid string) string { return strings.ReplaceAll(uuid, "-", "") }
 
 // nodeName is what the name of a participant's node says.
 type nodeName struct {
 	name     string
-	key      string // what the queue is sorted by
-	uuid     string // "" where the name has none
-	sequence int64
-	latch    bool // a name as LeaderLatch makes it
+	family   family
+	uuid     string // without dashes, "" where the name has none
+	dashes   bool   // the name has them: go-zookeeper's and kazoo's have not
+	sequence int64  // -1 where there is none
 }
 
 // parseNode takes a child's name apart. It never fails: a stranger is a
-// nodeName that is no latch.
+// nodeName of no family.
 func parseNode(name string) nodeName {
-	n := nodeName{name: name, key: sortKey(name), sequence: -1}
-	rest, ok := strings.CutPrefix(name, protectedPrefix)
-	if !ok || len(rest) < uuidLen+1 || !isUUID(rest[:uuidLen]) || rest[uuidLen] != '-' {
-		return n
+	for _, naming := range namings {
+		rest, ok := strings.CutPrefix(name, naming.prefix)
+		if !ok || len(rest) < naming.uuid {
+			continue
+		}
+		digits, ok := strings.CutPrefix(rest[naming.uuid:], naming.mark)
+		if !ok || !isUUID(rest[:naming.uuid]) {
+			continue
+		}
+		if sequence, ok := parseSequence(digits); ok {
+			return nodeName{name, naming.family, dashless(rest[:naming.uuid]), naming.uuid == uuidLen, sequence}
+		}
 	}
-	digits, ok := strings.CutPrefix(rest[uuidLen+1:], latchMark)
-	if !ok {
-		return n
+	if name == hadoopLock || name == hadoopCrumb {
+		return nodeName{name: name, family: familyHadoop, sequence: -1}
 	}
-	seq, ok := parseSequence(digits)
-	if !ok {
-		return n
-	}
-	n.uuid, n.sequence, n.latch = rest[:uuidLen], seq, true
-	return n
+	return nodeName{name: name, sequence: -1}
 }
 
 // parseSequence reads %010d of a signed 32-bit integer.
@@ -107,10 +203,11 @@ func parseSequence(s string) (int64, bool) {
 	return v, err == nil && s == fmt.Sprintf("%0*d", sequenceLen, v)
 }
 
+// isUUID takes one with dashes or without, or none at all.
 func isUUID(s string) bool {
 	for i, c := range []byte(s) {
 		switch {
-		case i == 8 || i == 13 || i == 18 || i == 23:
+		case len(s) == uuidLen && (i == 8 || i == 13 || i == 18 || i == 23):
 			if c != '-' {
 				return false
 			}
@@ -118,16 +215,20 @@ func isUUID(s string) bool {
 			return false
 		}
 	}
-	return len(s) == uuidLen
+	return true
 }
 
 // ours tells whether a zkelect made the node.
-func (n nodeName) ours() bool {
-	return n.latch && (n.uuid[14:18] == ownUUID || n.uuid[14:18] == ownUUIDHostPID)
-}
+func (n nodeName) ours() bool { return n.marked(ownUUID) || n.hostPID() }
 
 // hostPID tells whether the id of the node is HOST:PID as made by default.
-func (n nodeName) hostPID() bool { return n.latch && n.uuid[14:18] == ownUUIDHostPID }
+func (n nodeName) hostPID() bool { return n.marked(ownUUIDHostPID) }
+
+func (n nodeName) marked(mark string) bool {
+	// go-zookeeper's digits are random all of them, so that they may be anything.
+	ours := n.dashes && (n.family == familyLatch || n.family == familyLock) || n.family == familyKazoo
+	return ours && n.uuid[12:16] == mark
+}
 
 // splitHostPID takes an id apart that DefaultID made.
 func splitHostPID(id string) (host string, pid int) {
@@ -142,12 +243,26 @@ func splitHostPID(id string) (host string, pid int) {
 	return id[:i], pid
 }
 
-// sortKey is what Curator's LockInternals sorts children by: what follows the
-// last mark, or the whole name (StandardLockInternalsDriver,
-// standardFixForSorting, Curator 5.4).
-func sortKey(name string) string {
-	if i := strings.LastIndex(name, latchMark); i >= 0 {
-		return name[i+len(latchMark):]
+// sortKey is what the programs of a family sort children by. Those of Curator's
+// LockInternals sort all there are, by what follows the last mark, or by the whole
+// name (standardFixForSorting in StandardLockInternalsDriver, Curator 5.4). The
+// others look at their own kind alone, so that strangers come last.
+func (f family) sortKey(n nodeName) string {
+	switch f {
+	case familyLatch:
+		return after(n.name, latchMark)
+	case familyLock:
+		return after(n.name, lockMark)
+	}
+	if n.family == f && n.sequence >= 0 {
+		return n.name[len(n.name)-sequenceLen:]
+	}
+	return "~" + n.name
+}
+
+func after(name, mark string) string {
+	if i := strings.LastIndex(name, mark); i >= 0 {
+		return name[i+len(mark):]
 	}
 	return name
 }

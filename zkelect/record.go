@@ -69,11 +69,23 @@ type record struct {
 	unknown map[string]json.RawMessage
 }
 
-// parseRecord reads the side node's data. Empty data is a fresh record: no
-// term was ever opened.
+// parseRecord reads the side node's data, of an election of the recipe. Empty data
+// is a fresh record: no term was ever opened.
 func parseRecord(data []byte, recipe Recipe, path string) (*record, error) {
 	if len(data) == 0 {
 		return &record{Format: recordFormat, Recipe: recipe.String()}, nil
+	}
+	r, err := parseAnyRecord(data, path)
+	if err == nil && r.Recipe != recipe.String() {
+		return nil, fmt.Errorf("%w: the election of %s is of recipe %q, not %q; use --recipe %s, or another --path", ErrUnsafe, path, r.Recipe, recipe, r.Recipe)
+	}
+	return r, err
+}
+
+// parseAnyRecord is the same for an election of any recipe.
+func parseAnyRecord(data []byte, path string) (*record, error) {
+	if len(data) == 0 {
+		return &record{Format: recordFormat}, nil
 	}
 	type plain record
 	var r record
@@ -86,9 +98,6 @@ func parseRecord(data []byte, recipe Recipe, path string) (*record, error) {
 	}
 	if r.Format != recordFormat {
 		return nil, fmt.Errorf("%w: %s has format %d and this zkelect knows %d; run the same version on all hosts", ErrUnsafe, path, r.Format, recordFormat)
-	}
-	if r.Recipe != recipe.String() {
-		return nil, fmt.Errorf("%w: the election of %s is of recipe %q, not %q; use --recipe %s, or another --path", ErrUnsafe, path, r.Recipe, recipe, r.Recipe)
 	}
 	for _, known := range []string{"format", "recipe", "term", "last", "unclean", "missing"} {
 		delete(r.unknown, known)

@@ -44,6 +44,10 @@ func (c *Candidate) release(t *term, out Outcome) {
 		return
 	}
 	delete(c.unsaid, t.name)
+	if c.cfg.Recipe == RecipePlain {
+		c.yields = true
+		c.drop() // and with it goes the node
+	}
 	c.cfg.emit(EventReleased, slog.String("node", t.Node))
 }
 
@@ -68,7 +72,7 @@ func (c *Candidate) endOf(t *term, out Outcome) conclusion {
 // closeTerm closes the candidate's own term.
 func (c *Candidate) closeTerm(ctx context.Context, t *term, end conclusion) error {
 	e := ending{
-		place: c.place, sess: prompt{c.sess, t.unanswered}, recipe: c.cfg.Recipe, name: t.name,
+		place: c.place, sess: prompt{c.sess, t.unanswered}, name: t.name,
 		close:   func(rec *record) *record { return rec.close(end.endRecord, end.waited) },
 		unnamed: func(ctx context.Context) (again bool, err error) { return false, c.sweep(ctx, t) },
 	}
@@ -78,10 +82,9 @@ func (c *Candidate) closeTerm(ctx context.Context, t *term, end conclusion) erro
 // ending closes one term, for its elector or for its survivor.
 type ending struct {
 	place
-	sess   prompt
-	recipe Recipe
-	name   string // of the queue node, which names the term
-	close  func(*record) *record
+	sess  prompt
+	name  string // of the queue node, which names the term
+	close func(*record) *record
 	// unnamed is for a record that does not name the term; again asks for
 	// another look at it.
 	unnamed func(context.Context) (again bool, err error)
@@ -96,7 +99,7 @@ func (e ending) run(ctx context.Context, rec *record, version int32) error {
 		if rec == nil {
 			err := p.catchUp(ctx, s)
 			if err == nil {
-				rec, version, err = p.readRecord(ctx, s, e.recipe)
+				rec, version, err = p.readRecord(ctx, s)
 			}
 			if err != nil {
 				return err
@@ -115,12 +118,12 @@ func (e ending) run(ctx context.Context, rec *record, version int32) error {
 			return nil // the lost answer was a yes
 		}
 		next := e.close(rec)
-		res, err := s.multi(ctx, p.closing(e.name, next, version)...)
-		op := failedOp(res)
+		op, err := e.whole(ctx, next, version)
 		if op == opQueue && errors.Is(err, zk.ErrNoNode) {
-			// The queue node was deleted by others. live is never deleted
-			// alone: the next leader's may stand there by now; the version
-			// proves that no next term was opened.
+			// The queue node was deleted by others, or is not deleted by name. live
+			// is never deleted alone: the next leader's may stand there by now; the
+			// version proves that no next term was opened.
+			var res []zk.MultiResponse
 			res, err = s.multi(ctx, p.closingWithoutQueue(next, version)...)
 			if failedOp(res) == 1 && errors.Is(err, zk.ErrNoNode) {
 				_, err = s.multi(ctx, set(p.side, next, version))
@@ -146,9 +149,22 @@ func (e ending) run(ctx context.Context, rec *record, version int32) error {
 	}
 }
 
+// whole sends the closing with all that belongs to the term, and returns the
+// operation at which it failed.
+func (e ending) whole(ctx context.Context, next *record, version int32) (int, error) {
+	if e.recipe == RecipePlain { // whose node may be another's, and goes with its session
+		return opQueue, zk.ErrNoNode
+	}
+	res, err := e.sess.multi(ctx, e.closing(e.name, next, version)...)
+	return failedOp(res), err
+}
+
 // sweep is for a term that the record no longer names: the queue node goes if
 // it is still there, and live must not be ours.
 func (c *Candidate) sweep(ctx context.Context, t *term) error {
+	if c.cfg.Recipe == RecipePlain {
+		return errDoubt
+	}
 	_, err := read(ctx, c.sess, func() (struct{}, error) {
 		return struct{}{}, c.sess.remove(ctx, t.Node)
 	})

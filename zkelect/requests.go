@@ -76,7 +76,7 @@ func (c *Candidate) serveRequests(ctx context.Context, t *term) <-chan begun {
 			case errors.Is(err, zk.ErrNoNode):
 				// Deleted by hand. With the side node went live, and the
 				// checks end the term; a folder alone is made anew.
-				if c.place.mend(ctx, t.sess, c.cfg.Recipe) != nil {
+				if c.place.mend(ctx, t.sess) != nil {
 					return
 				}
 			default:
@@ -109,7 +109,7 @@ func (c *Candidate) serve(ctx context.Context, t *term) (*begun, error) {
 		if err != nil {
 			return nil, err
 		}
-		q := newQueue(children)
+		q := newQueue(children, p.recipe.family())
 		transfer, err := p.oldest(ctx, s, p.transfer, transfers, t.name, q)
 		if err != nil {
 			return nil, err
@@ -145,7 +145,7 @@ func (c *Candidate) mark(ctx context.Context, t *term, f *found) (*begun, error)
 	p, s := c.place, prompt{t.sess, t.unanswered}
 	b := begun{Request: f.path, By: f.By, To: f.To}
 	for {
-		rec, version, err := p.readRecord(ctx, s, c.cfg.Recipe)
+		rec, version, err := p.readRecord(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -170,7 +170,7 @@ func (c *Candidate) mark(ctx context.Context, t *term, f *found) (*begun, error)
 			if err := p.catchUp(ctx, s); err != nil {
 				return nil, err
 			}
-			rec, _, err := p.readRecord(ctx, s, c.cfg.Recipe)
+			rec, _, err := p.readRecord(ctx, s)
 			if err == nil && rec.names(t.name) && rec.Term.Begun != nil {
 				return rec.Term.Begun, nil
 			}

@@ -87,12 +87,12 @@ func Resign(ctx context.Context, cfg ResignConfig) (*Resigned, error) {
 	began := time.Now()
 	wait, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, errWaited)
 	defer cancel()
-	r := &resignation{i: i, cfg: cfg, place: placeOf(cfg.Path)}
+	r := &resignation{i: i, cfg: cfg, place: placeOf(cfg.Path, RecipeLatch)}
 	now, err := r.judge(wait)
 	if err != nil {
 		return nil, err
 	}
-	r.term, r.old = path.Base(now.Leader.Node), now.Leader.ID
+	r.place, r.term, r.old, r.held = now.place, now.term, now.Leader.ID, now.Leader.Session
 	done := &Resigned{Path: cfg.Path, Old: &r.old, Forced: cfg.Force}
 	if cfg.Force {
 		err = r.force(wait)
@@ -114,8 +114,9 @@ func Resign(ctx context.Context, cfg ResignConfig) (*Resigned, error) {
 type resignation struct {
 	i    *Inspector
 	cfg  ResignConfig
-	term string // the leader's queue node
+	term string // the leader's queueing
 	old  string // the leader's id
+	held string // the leader's session
 	to   string // the successor's queue node
 	node string // the request, "" before it is made
 	// session made the request; it goes with it.
@@ -146,9 +147,11 @@ func (r *resignation) judge(ctx context.Context) (*snapshot, error) {
 		return nil, fmt.Errorf("%w: nobody leads %s", ErrNoLeader, r.cfg.Path)
 	case r.cfg.ID != "" && s.Leader.ID != r.cfg.ID:
 		return nil, fmt.Errorf("%w: %s leads %s, not %s; nothing was changed", ErrNoLeader, s.Leader.ID, r.cfg.Path, r.cfg.ID)
-	case !r.cfg.Force && !s.queue[0].ours():
+	case !r.cfg.Force && !s.ours:
 		return nil, fmt.Errorf("%w: the leader %s is not a zkelect and takes no request; end it by its own means, or delete its node with --force (it may go on working beside the next leader)", ErrRefused, s.Leader.ID)
-	case len(s.Participants) < 2 && !r.cfg.NoSuccessor:
+	case s.family == familyPlain && (r.cfg.To != "" || r.cfg.Force):
+		return nil, fmt.Errorf("%w: %s is one node for all (recipe plain): nobody can choose who makes it next, and whose it is can't be told from its name; leave out --to and --force", ErrRefused, r.cfg.Path)
+	case s.family != familyPlain && len(s.Participants) < 2 && !r.cfg.NoSuccessor: // those who wait for the one node show nowhere
 		return nil, fmt.Errorf("%w: nobody waits to lead %s after %s; use --no-successor to end the term all the same", ErrRefused, r.cfg.Path, s.Leader.ID)
 	case r.cfg.To != "":
 		return s, r.choose(s)
@@ -234,7 +237,7 @@ func (r *resignation) awaitNext(ctx context.Context) (*string, error) {
 	var next *string
 	var failed error
 	err := r.i.watchSnapshots(ctx, r.cfg.Path, func(s *snapshot) bool {
-		switch over := s.queue.index(r.term) < 0 && s.live != r.term; {
+		switch over := s.live != r.term && !s.holds(r.term, r.held); {
 		case !over && r.to != "" && r.node != "" && s.queue.index(r.to) < 0:
 			if r.withdraw() != Withdrawn {
 				return true // the leader has begun: it ends all the same
@@ -257,13 +260,21 @@ func (r *resignation) awaitNext(ctx context.Context) (*string, error) {
 			}
 			return false
 		default:
-			return len(s.queue) > 0
+			return len(s.queue) > 0 || s.family == familyPlain && !r.cfg.NoSuccessor
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	return next, failed
+}
+
+// holds tells whether the node of a queueing of the session still stands.
+func (s *snapshot) holds(term, session string) bool {
+	if s.family == familyPlain {
+		return len(s.Participants) > 0 && s.Participants[0].Session == session
+	}
+	return s.queue.index(term) >= 0
 }
 
 // giveUp withdraws the request, and says what became of it.
@@ -296,7 +307,7 @@ func (r *resignation) withdraw() Withdrawal {
 	defer cancel()
 	gone := false // so that it can't be begun any more
 	for {
-		rec, version, err := r.place.readRecord(ctx, r.i.sess, RecipeLatch)
+		rec, version, err := r.place.readRecord(ctx, r.i.sess)
 		if err != nil {
 			return Unknown
 		}

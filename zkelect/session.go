@@ -37,8 +37,8 @@ type session interface {
 
 	get(ctx context.Context, path string) ([]byte, *zk.Stat, error)
 	getW(ctx context.Context, path string) ([]byte, *zk.Stat, <-chan zk.EventType, error)
-	exists(ctx context.Context, path string) (*zk.Stat, error) // nil: missing
-	children(ctx context.Context, path string) ([]string, error)
+	exists(ctx context.Context, path string) (*zk.Stat, error)             // nil: missing
+	children(ctx context.Context, path string) ([]string, *zk.Stat, error) // the stat is the parent's
 	childrenW(ctx context.Context, path string) ([]string, <-chan zk.EventType, error)
 	create(ctx context.Context, path string, data []byte, mode int32) (string, error)
 	remove(ctx context.Context, path string) error
@@ -164,8 +164,12 @@ func (p prompt) get(ctx context.Context, path string) ([]byte, *zk.Stat, error) 
 	return n.data, n.stat, err
 }
 
-func (p prompt) children(ctx context.Context, path string) ([]string, error) {
-	return promptly(ctx, p, func(ctx context.Context) ([]string, error) { return p.session.children(ctx, path) })
+func (p prompt) children(ctx context.Context, path string) ([]string, *zk.Stat, error) {
+	n, err := promptly(ctx, p, func(ctx context.Context) (n node, err error) {
+		n.children, n.stat, err = p.session.children(ctx, path)
+		return n, err
+	})
+	return n.children, n.stat, err
 }
 
 func (p prompt) exists(ctx context.Context, path string) (*zk.Stat, error) {

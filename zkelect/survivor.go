@@ -138,7 +138,7 @@ func execute(ctx context.Context, w will) error {
 // close is execute in one session. The tree of the term is dead, and its elector
 // sends nothing more; but an opening that it has sent may still be under way.
 func (w will) close(ctx context.Context, sess session, recipe Recipe) error {
-	p, s := placeOf(w.Path), prompt{sess, budget{timeout: sess.timeout()}.unanswered()}
+	p, s := placeOf(w.Path, recipe), prompt{sess, budget{timeout: sess.timeout()}.unanswered()}
 	unqueued := false
 	unqueue := func(ctx context.Context) (again bool, err error) {
 		if unqueued {
@@ -155,7 +155,7 @@ func (w will) close(ctx context.Context, sess session, recipe Recipe) error {
 		return true, nil
 	}
 	e := ending{
-		place: p, sess: s, recipe: recipe, name: w.Node, unnamed: unqueue,
+		place: p, sess: s, name: w.Node, unnamed: unqueue,
 		close: func(rec *record) *record {
 			// What this term carried it has neither waited out nor fenced.
 			return rec.close(endRecord{ID: rec.Term.ID, Cause: CauseDied, Since: rec.Term.Since}, 0)
@@ -163,7 +163,7 @@ func (w will) close(ctx context.Context, sess session, recipe Recipe) error {
 	}
 	// Read without a sync before: where the server is behind, the version does
 	// not match, or the deletion makes it catch up.
-	rec, version, err := p.readRecord(ctx, s, recipe)
+	rec, version, err := p.readRecord(ctx, s)
 	for {
 		if err == nil {
 			err = e.run(ctx, rec, version)

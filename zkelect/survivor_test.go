@@ -29,7 +29,7 @@ func (e *election) joined(cfg CandidateConfig) *elector {
 	ctx := e.t.Context()
 	noError(e.t, c.ensureSession(ctx))
 	e.t.Cleanup(func() { c.sess.close(0) })
-	noError(e.t, c.place.prepare(ctx, c.sess, c.cfg.Recipe))
+	noError(e.t, c.place.prepare(ctx, c.sess))
 	name, err := c.join(ctx)
 	noError(e.t, err)
 	a := &elector{election: e, c: c, name: name}

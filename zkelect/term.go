@@ -16,7 +16,8 @@ import (
 
 // place is where an election keeps what: see docs/protocol.md.
 type place struct {
-	latch    string // the participants' nodes are its children
+	recipe   Recipe
+	latch    string // the participants' nodes are its children, or with RecipePlain it is the only one
 	side     string // what zkelect keeps, beside the latch path
 	live     string // stands for "a tree of this session may be alive"
 	requests string // requests to resign: the leader watches its children
@@ -25,17 +26,24 @@ type place struct {
 
 const sidePrefix = ".zkelect-"
 
-func placeOf(latch string) place {
+func placeOf(latch string, recipe Recipe) place {
 	dir, name := path.Split(latch)
 	side := dir + sidePrefix + name
 	live := "/live"
 	if brokenNoLive {
 		live += "-" + strconv.Itoa(os.Getpid())
 	}
-	return place{latch: latch, side: side, live: side + live, requests: side + "/resign", transfer: side + "/transfer"}
+	return place{recipe: recipe, latch: latch, side: side, live: side + live, requests: side + "/resign", transfer: side + "/transfer"}
 }
 
-func (p place) node(name string) string { return p.latch + "/" + name }
+// node is the path of the queue node of this name. With RecipePlain there is one
+// node for all, and the name is that of a queueing.
+func (p place) node(name string) string {
+	if p.recipe == RecipePlain {
+		return p.latch
+	}
+	return p.latch + "/" + name
+}
 
 // The operations of the multis. Versions of queue nodes and of live are not
 // compared: their names, and the session that made them, say whose they are.
@@ -82,24 +90,29 @@ func (p place) closingWithoutLive(node string, r *record, version int32) []any {
 }
 
 // readRecord reads the side node. The record comes stamped.
-func (p place) readRecord(ctx context.Context, s session, recipe Recipe) (*record, int32, error) {
-	type got struct {
-		data []byte
-		stat *zk.Stat
-	}
-	g, err := read(ctx, s, func() (g got, err error) {
-		g.data, g.stat, err = s.get(ctx, p.side)
-		return g, err
+func (p place) readRecord(ctx context.Context, s session) (*record, int32, error) {
+	return p.readRecordAs(ctx, s, func(data []byte) (*record, error) { return parseRecord(data, p.recipe, p.side) })
+}
+
+// readAnyRecord is the same for an election of any recipe.
+func (p place) readAnyRecord(ctx context.Context, s session) (*record, int32, error) {
+	return p.readRecordAs(ctx, s, func(data []byte) (*record, error) { return parseAnyRecord(data, p.side) })
+}
+
+func (p place) readRecordAs(ctx context.Context, s session, parse func([]byte) (*record, error)) (*record, int32, error) {
+	n, err := read(ctx, s, func() (n node, err error) {
+		n.data, n.stat, err = s.get(ctx, p.side)
+		return n, err
 	})
 	if err != nil {
 		return nil, 0, err
 	}
-	r, err := parseRecord(g.data, recipe, p.side)
+	r, err := parse(n.data)
 	if err != nil {
 		return nil, 0, err
 	}
-	r.stamped(msTime(g.stat.Mtime), g.stat.Mzxid)
-	return r, g.stat.Version, nil
+	r.stamped(msTime(n.stat.Mtime), n.stat.Mzxid)
+	return r, n.stat.Version, nil
 }
 
 func msTime(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
@@ -111,14 +124,14 @@ const impossible = 1<<31 - 1
 // prepare makes the side node where it is missing and makes sure that it is an
 // election's of this recipe and that this session may use it. It comes before
 // the queue node: a participant that cannot open a term must not stand first.
-func (p place) prepare(ctx context.Context, s session, recipe Recipe) error {
+func (p place) prepare(ctx context.Context, s session) error {
 	for {
-		_, _, err := p.readRecord(ctx, s, recipe)
+		_, _, err := p.readRecord(ctx, s)
 		switch {
 		case err == nil:
 			return p.mayUse(ctx, s)
 		case errors.Is(err, zk.ErrNoNode):
-			err = p.makeSide(ctx, s, recipe)
+			err = p.makeSide(ctx, s)
 		case errors.Is(err, zk.ErrNoAuth):
 			return denied(err, "read", p.side)
 		default:
@@ -132,8 +145,8 @@ func (p place) prepare(ctx context.Context, s session, recipe Recipe) error {
 
 // mend makes anew what was deleted by hand of the side node: all of it, or one
 // of its folders.
-func (p place) mend(ctx context.Context, s session, recipe Recipe) error {
-	if err := p.prepare(ctx, s, recipe); err != nil {
+func (p place) mend(ctx context.Context, s session) error {
+	if err := p.prepare(ctx, s); err != nil {
 		return err
 	}
 	for _, folder := range []string{p.requests, p.transfer} {
@@ -147,15 +160,15 @@ func (p place) mend(ctx context.Context, s session, recipe Recipe) error {
 
 // makeSide makes the side node with its folders by one multi: a later reader
 // finds all of them or none.
-func (p place) makeSide(ctx context.Context, s session, recipe Recipe) error {
+func (p place) makeSide(ctx context.Context, s session) error {
 	dir := path.Dir(p.side)
-	if err := notInside(ctx, s, dir); err != nil {
+	if err := p.notInside(ctx, s, dir); err != nil {
 		return err
 	}
-	if err := ensure(ctx, s, dir); err != nil {
+	if err := p.ensure(ctx, s, dir); err != nil {
 		return err
 	}
-	fresh := record{Format: recordFormat, Recipe: recipe.String()}
+	fresh := record{Format: recordFormat, Recipe: p.recipe.String()}
 	_, err := s.multi(ctx, create(p.side, string(fresh.encode()), zk.FlagPersistent),
 		create(p.requests, "", zk.FlagPersistent), create(p.transfer, "", zk.FlagPersistent))
 	switch {
@@ -164,7 +177,7 @@ func (p place) makeSide(ctx context.Context, s session, recipe Recipe) error {
 	case errors.Is(err, zk.ErrNoNode): // the parent, a container, was reaped
 		return nil
 	case errors.Is(err, zk.ErrNoChildrenForEphemerals):
-		return fmt.Errorf("%w: %s is an ephemeral node and can have no children; use another --path", ErrNode, dir)
+		return inEphemeral(dir)
 	case ambiguous(err): // the next reading tells
 		return pauseAfter(ctx, s)
 	case err != nil:
@@ -175,19 +188,22 @@ func (p place) makeSide(ctx context.Context, s session, recipe Recipe) error {
 
 // notInside refuses an election below another: its nodes would stand in that
 // one's queue.
-func notInside(ctx context.Context, s session, dir string) error {
+func (p place) notInside(ctx context.Context, s session, dir string) error {
 	if dir == "/" {
 		return nil
 	}
-	children, err := read(ctx, s, func() ([]string, error) { return s.children(ctx, dir) })
+	children, err := read(ctx, s, func() ([]string, error) {
+		children, _, err := s.children(ctx, dir)
+		return children, err
+	})
 	if err != nil { // missing, or not for us to read: making the side node will tell
 		return nil
 	}
-	stat, err := read(ctx, s, func() (*zk.Stat, error) { return s.exists(ctx, placeOf(dir).side) })
+	stat, err := read(ctx, s, func() (*zk.Stat, error) { return s.exists(ctx, placeOf(dir, p.recipe).side) })
 	if err != nil {
 		return err
 	}
-	if stat != nil || slices.ContainsFunc(newQueue(children), func(n nodeName) bool { return n.latch }) {
+	if stat != nil || slices.ContainsFunc(parseQueue(children), func(n nodeName) bool { return n.family != familyUnknown }) {
 		return fmt.Errorf("%w: %s is itself an election, and what stands below it would be taken for its participants; use another --path, such as one beside it", ErrUnsafe, dir)
 	}
 	return nil
@@ -218,21 +234,25 @@ func (p place) mayUse(ctx context.Context, s session) error {
 	}
 }
 
-// ensure makes dir and its parents as Curator does: container nodes, which the
-// servers reap when they have been empty for a while.
-func ensure(ctx context.Context, s session, dir string) error {
-	mode := int32(zk.FlagContainer)
+// ensure makes dir and its parents as the programs of the family do: Curator's
+// container nodes, which the servers reap when they have been empty for a while, or
+// persistent ones.
+func (p place) ensure(ctx context.Context, s session, dir string) error {
+	mode := int32(zk.FlagPersistent)
+	if p.recipe == RecipeLatch || p.recipe == RecipeSelector {
+		mode = zk.FlagContainer
+	}
 	for {
 		_, err := s.create(ctx, dir, nil, mode)
 		switch {
 		case err == nil, errors.Is(err, zk.ErrNodeExists):
 			return nil
 		case errors.Is(err, zk.ErrNoNode) && dir != "/":
-			if err := ensure(ctx, s, path.Dir(dir)); err != nil {
+			if err := p.ensure(ctx, s, path.Dir(dir)); err != nil {
 				return err
 			}
 		case errors.Is(err, zk.ErrNoChildrenForEphemerals):
-			return fmt.Errorf("%w: %s is an ephemeral node and can have no children; use another --path", ErrNode, path.Dir(dir))
+			return inEphemeral(path.Dir(dir))
 		case mode == zk.FlagContainer && err != nil && strings.HasPrefix(err.Error(), "unknown error: "):
 			mode = zk.FlagPersistent // a server before 3.5 has no containers
 		case ambiguous(err):

@@ -31,12 +31,12 @@ func TestProtectedNames(t *testing.T) {
 	e := newElection(t, zktest.Shared(t)).premade()
 	name, _, err := protected(e.eye, e.abs(e.node("latch-")))
 	noError(t, err)
-	if parseNode(path.Base(name)).latch {
+	if parseNode(path.Base(name)).family == familyLatch {
 		t.Errorf("the library makes %s, which is a latch's name now", name)
 	}
 	noError(t, e.eye.Delete(name, -1))
 	p := contend(t, e.config("a"))
-	if n := parseNode(path.Base(p.awaitWork(0).term.Node)); !n.latch || !n.ours() {
+	if n := parseNode(path.Base(p.awaitWork(0).term.Node)); n.family != familyLatch || !n.ours() {
 		t.Errorf("ours is %+v", n)
 	}
 }

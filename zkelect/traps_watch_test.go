@@ -141,7 +141,7 @@ func TestWatchesAreSetAgainBeforeReplies(t *testing.T) {
 	px.Reset()
 	awaitTrue(t, "the reconnection", func() bool { _, n, _ := s.status(); return n == 2 })
 	// As a leader does then: it lists, and something happens after that.
-	_, err = s.children(t.Context(), "/")
+	_, _, err = s.children(t.Context(), "/")
 	noError(t, err)
 	_, err = e.eye.Create(e.abs("/request"), nil, 0, openACL)
 	noError(t, err)

@@ -57,7 +57,7 @@ func (i *Inspector) watchSnapshots(ctx context.Context, path string, each func(*
 // armed reads the election after the watches on it are set, and returns how to
 // wait for one of them.
 func (i *Inspector) armed(ctx context.Context, path string) (*snapshot, func() error, error) {
-	p := placeOf(path)
+	p := placeOf(path, RecipeLatch)
 	var poll <-chan time.Time
 	_, queue, err := i.sess.childrenW(ctx, p.latch)
 	if errors.Is(err, zk.ErrNoNode) {
