@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -132,5 +133,5 @@ func orNobody(id *string) string {
 	if id == nil {
 		return "nobody"
 	}
-	return cmdline.Printable(*id)
+	return cmp.Or(cmdline.Printable(*id), "(no id)")
 }

@@ -1,6 +1,7 @@
 package zkelect
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -94,9 +95,13 @@ func Resign(ctx context.Context, cfg ResignConfig) (*Resigned, error) {
 	}
 	r.place, r.term, r.old, r.held = now.place, now.term, now.Leader.ID, now.Leader.Session
 	done := &Resigned{Path: cfg.Path, Old: &r.old, Forced: cfg.Force}
-	if cfg.Force {
+	switch {
+	case cfg.Force:
 		err = r.force(wait)
-	} else {
+	case !now.ours:
+		r.revoking = true
+		err = r.revoke(wait)
+	default:
 		err = r.ask(wait)
 	}
 	if err == nil || !cfg.Force && errors.Is(err, errSessionLost) { // asked again in the next one
@@ -119,6 +124,8 @@ type resignation struct {
 	held string // the leader's session
 	to   string // the successor's queue node
 	node string // the request, "" before it is made
+	// revoking: the leader is a Curator mutex, which is asked in its own way.
+	revoking bool
 	// session made the request; it goes with it.
 	session int64
 	place
@@ -147,8 +154,8 @@ func (r *resignation) judge(ctx context.Context) (*snapshot, error) {
 		return nil, fmt.Errorf("%w: nobody leads %s", ErrNoLeader, r.cfg.Path)
 	case r.cfg.ID != "" && s.Leader.ID != r.cfg.ID:
 		return nil, fmt.Errorf("%w: %s leads %s, not %s; nothing was changed", ErrNoLeader, s.Leader.ID, r.cfg.Path, r.cfg.ID)
-	case !r.cfg.Force && !s.ours:
-		return nil, fmt.Errorf("%w: the leader %s is not a zkelect and takes no request; end it by its own means, or delete its node with --force (it may go on working beside the next leader)", ErrRefused, s.Leader.ID)
+	case !s.ours && !s.revocable() && !r.cfg.Force, s.family == familyHadoop:
+		return nil, s.takesNoRequest()
 	case s.family == familyPlain && (r.cfg.To != "" || r.cfg.Force):
 		return nil, fmt.Errorf("%w: %s is one node for all (recipe plain): nobody can choose who makes it next, and whose it is can't be told from its name; leave out --to and --force", ErrRefused, r.cfg.Path)
 	case s.family != familyPlain && len(s.Participants) < 2 && !r.cfg.NoSuccessor: // those who wait for the one node show nowhere
@@ -176,6 +183,9 @@ func (r *resignation) choose(s *snapshot) error {
 		return fmt.Errorf("%w: no participant of %s is called %q; see 'zkelect status %s'", ErrRefused, r.cfg.Path, r.cfg.To, r.cfg.Path)
 	case found == 0:
 		return fmt.Errorf("%w: %s leads already", ErrRefused, r.cfg.To)
+	}
+	if !s.ours && found > 1 {
+		return fmt.Errorf("%w: the leader %s is not a zkelect, so nobody steps aside for %s, which is not the next", ErrRefused, s.named(), r.cfg.To)
 	}
 	for n := 1; n < found; n++ {
 		if name := path.Base(s.Participants[n].Node); !parseNode(name).ours() {
@@ -279,11 +289,14 @@ func (s *snapshot) holds(term, session string) bool {
 
 // giveUp withdraws the request, and says what became of it.
 func (r *resignation) giveUp(ctx context.Context, why error) error {
-	if r.node == "" && !r.cfg.Force {
-		return why
-	}
 	state := Begun
-	if !r.cfg.Force {
+	switch {
+	case r.cfg.Force:
+	case r.revoking:
+		state = Unknown // what was asked can't be taken back
+	case r.node == "":
+		return why
+	default:
 		state = r.withdraw()
 	}
 	if !errors.Is(why, errWaited) && ctx.Err() == nil {
@@ -294,10 +307,13 @@ func (r *resignation) giveUp(ctx context.Context, why error) error {
 		Begun:     "begun, the leader is stopping and the term will end",
 		Unknown:   "unknown, the servers do not answer; see 'zkelect status'",
 	}[state]
-	if r.cfg.Force {
+	switch {
+	case r.revoking:
+		text = "unknown, it was asked in the way of Curator's Revoker, and may still release"
+	case r.cfg.Force:
 		text = "begun, its node was deleted and the next leader waits for its processes to be dead"
 	}
-	return &ResignTimeout{State: state, Text: fmt.Sprintf("%s still leads %s after %v: %s", r.old, r.cfg.Path, r.cfg.Timeout, text)}
+	return &ResignTimeout{State: state, Text: fmt.Sprintf("%s still leads %s after %v: %s", cmp.Or(r.old, r.place.node(r.term)), r.cfg.Path, r.cfg.Timeout, text)}
 }
 
 // withdraw deletes the request in the same multi that proves that the leader
