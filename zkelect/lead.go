@@ -338,7 +338,8 @@ func (l *leading) stop(cause Cause) {
 	}
 	l.begin(cause)
 	if l.work != nil {
-		l.c.cfg.emit(EventStopping, slog.String("cause", string(cause)), slog.Duration("grace", l.killAt()-l.c.now()))
+		began := l.graceEnd - l.c.cfg.StopTimeout
+		l.c.cfg.emit(EventStopping, slog.String("cause", string(cause)), slog.Duration("grace", l.killAt()-began))
 		l.ask()
 	}
 }
