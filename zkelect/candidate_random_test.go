@@ -48,6 +48,7 @@ type chaos struct {
 func newChaos(w *fakeWorld, seed uint64) *chaos {
 	r := rand.New(rand.NewPCG(seed, 11))
 	x := &chaos{w: w, r: r, rate: []float64{0, .005, .02, .05}[r.IntN(4)]}
+	w.place = placeOf(fakePath, []Recipe{RecipeLatch, RecipeLatch, RecipeSelector, RecipeKazoo, RecipePlain, RecipePlain}[r.IntN(6)])
 	w.timeout = []time.Duration{4, 6, 10, 30}[r.IntN(4)] * time.Second
 	w.direct = r.IntN(3) == 0
 	w.early = r.IntN(3) == 0
@@ -58,7 +59,7 @@ func newChaos(w *fakeWorld, seed uint64) *chaos {
 	w.latency = func() time.Duration { return 100*time.Microsecond + upTo(w.rng, slow) }
 	w.reconnect = func() time.Duration { return ms + upTo(w.rng, 2*time.Second)/time.Duration(1+w.rng.IntN(200)) }
 	w.randomize = x.fault
-	w.note("T %v, direct %v, early %v, behind %v, rate %v, latency %v", w.timeout, w.direct, w.early, w.behind, x.rate, slow)
+	w.note("%v, T %v, direct %v, early %v, behind %v, rate %v, latency %v", w.place.recipe, w.timeout, w.direct, w.early, w.behind, x.rate, slow)
 	return x
 }
 
@@ -197,6 +198,9 @@ func (x *chaos) run() {
 	time.Sleep(w.timeout + 2*w.tick)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if n, ok := w.store.nodes[w.place.latch]; ok && n.owner != 0 {
+		w.violated("the one node is left")
+	}
 	if left := w.store.children(w.place.latch); len(left) > 0 {
 		w.violated("left in the queue: %v", left)
 	}
@@ -266,11 +270,11 @@ func (x *chaos) resign(q queue) {
 	w, r := x.w, x.r
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, ok := w.store.nodes[w.place.transfer]; !ok || len(q) < 2 {
+	if _, ok := w.store.nodes[w.place.transfer]; !ok || len(q) == 0 || len(q) < 2 && w.place.recipe != RecipePlain {
 		return
 	}
 	dir, req := w.place.requests, request{Format: recordFormat, Term: q[0].name, By: "r"}
-	if r.IntN(2) == 0 {
+	if len(q) > 1 && r.IntN(2) == 0 {
 		dir, req.To = w.place.transfer, q[1+r.IntN(len(q)-1)].name
 	}
 	data, _ := json.Marshal(req)
@@ -296,7 +300,7 @@ func (x *chaos) hold() {
 	if !ok {
 		return
 	}
-	rec, err := parseRecord(n.data, RecipeLatch, w.place.side)
+	rec, err := parseRecord(n.data, w.place.recipe, w.place.side)
 	if err != nil {
 		w.violated("%v", err)
 		return

@@ -35,7 +35,7 @@ type fakeSeen struct {
 // candidate makes a candidate that does not run yet.
 func (w *fakeWorld) candidate(id string, changes ...func(*CandidateConfig)) *fakeCandidate {
 	c := &fakeCandidate{w: w, id: id, done: make(chan struct{}), plan: func(int) fakePlan { return fakePlan{} }}
-	cfg := CandidateConfig{Config: Config{Path: fakePath, Observer: c.observe}, ID: id, StopTimeout: 5 * time.Second, TickTime: w.tick}
+	cfg := CandidateConfig{Config: Config{Path: fakePath, Recipe: w.place.recipe, Observer: c.observe}, ID: id, StopTimeout: 5 * time.Second, TickTime: w.tick}
 	for _, change := range changes {
 		change(&cfg)
 	}
@@ -207,6 +207,9 @@ func (w *fakeWorld) wait(id string, changes ...func(*CandidateConfig)) *fakeCand
 func (c *fakeCandidate) node() string {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
+	if string(c.w.store.nodes[c.w.place.latch].data) == c.id {
+		return c.w.place.latch
+	}
 	for _, name := range c.w.store.children(c.w.place.latch) {
 		if string(c.w.store.nodes[c.w.place.node(name)].data) == c.id {
 			return name

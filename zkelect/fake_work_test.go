@@ -42,6 +42,10 @@ func (w *fakeWorld) checkDeletion(by *fakeSession, r *fakeRequest, change fakeCh
 		if r.kind != "close" && !slices.ContainsFunc(r.ops, func(op any) bool { return sets(op, w.place.side) }) {
 			w.violated("%s deletes live alone: %s", by.name, describe(r.ops))
 		}
+	case change.path == w.place.latch:
+		if r.kind != "close" {
+			w.violated("%s deletes the one node: %s", by.name, describe(r.ops))
+		}
 	case path.Dir(change.path) == w.place.latch:
 		if work := w.aliveOf(by.sid); work != nil && work.term.Node == change.path {
 			w.violated("%s deletes its queue node while its work is alive", by.name)
@@ -61,6 +65,9 @@ func (w *fakeWorld) opened(s *fakeSession, r *fakeRequest) {
 		if work.alive() && !w.early {
 			w.violated("%s opens a term while %s's work is alive", s.name, work.c.id)
 		}
+	}
+	if w.place.recipe == RecipePlain {
+		return // it looks whose the node is afterwards, and starts nothing if it is another's
 	}
 	own := 0
 	for p, n := range w.store.nodes {
@@ -87,6 +94,9 @@ func (w *fakeWorld) started(work *fakeWork) {
 		if s.sid == work.term.Session && s.gone && !w.early {
 			w.violated("%s starts its work in a session that is over", work.c.id)
 		}
+	}
+	if n := w.store.nodes[w.place.latch]; w.place.recipe == RecipePlain && n.owner != work.term.Session && !w.taken[work.term.Session] {
+		w.violated("%s starts its work and never owned the node", work.c.id)
 	}
 	if work.term.Token > w.token {
 		w.violated("%s starts its work with token %d, the last is %d", work.c.id, work.term.Token, w.token)

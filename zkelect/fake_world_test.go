@@ -51,6 +51,7 @@ type fakeWorld struct {
 	randomize  func(*fakeSession, *fakeRequest) fault
 	history    []string
 	quiet      bool
+	taken      map[int64]bool // the sessions that have made the one node of RecipePlain
 }
 
 const fakePath = "/jobs/x"
@@ -58,7 +59,7 @@ const fakePath = "/jobs/x"
 func newFakeWorld(t *testing.T, seed uint64) *fakeWorld {
 	w := &fakeWorld{
 		t: t, place: placeOf(fakePath, RecipeLatch), base: time.Now(), tick: 2 * time.Second, timeout: 30 * time.Second,
-		store: newFakeStore(), cuts: map[string]bool{}, rng: rand.New(rand.NewPCG(seed, 7)),
+		store: newFakeStore(), cuts: map[string]bool{}, taken: map[int64]bool{}, rng: rand.New(rand.NewPCG(seed, 7)),
 	}
 	w.latency = func() time.Duration { return time.Millisecond }
 	w.reconnect = func() time.Duration { return 5 * time.Millisecond }
@@ -154,6 +155,9 @@ func (w *fakeWorld) committed(by *fakeSession, r *fakeRequest) {
 	changes := w.store.changes
 	w.store.changes = nil
 	for _, change := range changes {
+		if change.path == w.place.latch && change.event == zk.EventNodeCreated {
+			w.taken[change.node.owner] = true
+		}
 		if by != nil && change.event == zk.EventNodeDeleted {
 			w.checkDeletion(by, r, change)
 		}
@@ -200,10 +204,16 @@ func (w *fakeWorld) session(name string) *fakeSession {
 	return s
 }
 
-// queue is the queue as it stands.
+// queue is the queue as it stands; with one node for all its holder's queueing.
 func (w *fakeWorld) queue() queue {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if _, ok := w.store.nodes[w.place.latch]; w.place.recipe == RecipePlain {
+		if !ok {
+			return nil
+		}
+		return queue{{name: string(w.store.nodes[w.place.live].data)}}
+	}
 	return newQueue(w.store.children(w.place.latch), w.place.recipe.family())
 }
 
@@ -262,8 +272,14 @@ func (w *fakeWorld) until(what string, condition func() bool) {
 // inWorld runs a test in a world of its own.
 func inWorld(t *testing.T, test func(*fakeWorld)) {
 	t.Helper()
+	inWorldOf(t, RecipeLatch, test)
+}
+
+func inWorldOf(t *testing.T, recipe Recipe, test func(*fakeWorld)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newFakeWorld(t, 1)
+		w.place = placeOf(fakePath, recipe)
 		defer w.end()
 		test(w)
 	})
