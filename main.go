@@ -260,7 +260,7 @@ func (p *program) newSettings(level string) *settings {
 			Usage: "ZooKeeper's connect string, host:port,host:port/chroot"},
 		s.pathFlag,
 		{Name: "recipe", Env: "ZKELECT_RECIPE", Arg: "RECIPE", Preset: "latch", Set: setRecipe,
-			Usage: "how the participants' nodes are named: latch (Curator's LeaderLatch)"},
+			Usage: "how the participants are named and ordered: latch (as Curator's LeaderLatch), selector (its LeaderSelector and mutex, go-zookeeper's Lock), kazoo or plain (one node for all)"},
 		{Name: "session-timeout", Env: "ZKELECT_SESSION_TIMEOUT", Arg: "DURATION", Preset: "30s", Set: cmdline.Positive(&s.sessionTimeout),
 			Usage: "asked of the servers, which may grant another"},
 		{Name: "connect-timeout", Env: "ZKELECT_CONNECT_TIMEOUT", Arg: "DURATION", Preset: "10s", Set: cmdline.Duration(&s.connectTimeout),

@@ -127,17 +127,22 @@ func contains(t testing.TB, binary, text string) bool {
 	return bytes.Contains(b, []byte(text))
 }
 
-// elections are three of different natures.
+// elections are three of different natures and, by the seed, of three recipes.
 func elections(t testing.TB, cfg Config) []Election {
 	third := Election{Path: "/jobs/nightly", Session: 6 * time.Second, Nature: family}
 	if help, _ := exec.Command(cfg.Binary, "run", "--help").Output(); bytes.Contains(help, []byte("--isolate")) && os.Geteuid() == 0 {
 		third.Nature = isolated
 	}
-	return []Election{
+	all := []Election{
 		{Path: "/jobs/billing", Session: 4 * time.Second, Nature: single},
 		{Path: "/jobs/reports", Session: 5 * time.Second, Nature: family},
 		third,
 	}
+	recipes := []string{"latch", "selector", "kazoo", "plain"}
+	for i := range all {
+		all[i].Recipe = recipes[(cfg.Seed+uint64(i))%4]
+	}
+	return all
 }
 
 // TestPromise is a run of all faults in several elections at once, of CHAOS_FOR

@@ -1,6 +1,9 @@
 package chaos
 
-import "time"
+import (
+	"path"
+	"time"
+)
 
 // Config is one run. It reaches the process that does it as JSON.
 type Config struct {
@@ -35,8 +38,17 @@ type Config struct {
 // Election is one of the elections of a run.
 type Election struct {
 	Path    string        `json:"path"`
+	Recipe  string        `json:"recipe"`
 	Session time.Duration `json:"session"`
 	Nature  nature        `json:"nature"`
+}
+
+// onOneNode tells whether the election is about a node of one name for all.
+func (e Election) onOneNode() bool { return e.Recipe == "plain" }
+
+// live is the node that stands for a tree that may be alive.
+func (e Election) live() string {
+	return path.Join(path.Dir(e.Path), ".zkelect-"+path.Base(e.Path), "live")
 }
 
 // clocked is the index of the contender whose wall clock is stepped.

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -109,7 +110,7 @@ func environment() []string {
 
 func (c *contender) args() []string {
 	e := c.cfg.Elections[c.election]
-	args := []string{"run", "-s", c.servers, "-p", e.Path, "--id", c.name(),
+	args := []string{"run", "-s", c.servers, "-p", e.Path, "--recipe", cmp.Or(e.Recipe, "latch"), "--id", c.name(),
 		"--session-timeout", e.Session.String(), "--stop-timeout", "600ms",
 		"--requeue", "always", "--requeue-delay", "200ms"}
 	chance := func(p float64) bool { return !c.cfg.Plain && c.rnd.Float64() < p }

@@ -66,7 +66,7 @@ func (e *engine) build() error {
 	}
 	e.census.blame, e.census.onTerm = e.blame, func(t *term) {
 		for _, eye := range e.eyes {
-			eye.follow(t)
+			eye.follow(t, e.cfg.Elections[t.election])
 		}
 	}
 	go e.census.serve()
@@ -91,7 +91,7 @@ func (e *engine) build() error {
 		for _, c := range all {
 			go c.run()
 		}
-		fmt.Fprintf(e.out, "election %d: %s, sessions of %v, %s\n", i, election.Path, election.Session, election.Nature)
+		fmt.Fprintf(e.out, "election %d: %s, recipe %s, sessions of %v, %s\n", i, election.Path, election.Recipe, election.Session, election.Nature)
 	}
 	return e.calm()
 }

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"errors"
-	"path"
 	"sync/atomic"
 	"time"
 
@@ -42,14 +41,11 @@ func (e *eye) close() {
 	}
 }
 
-func (e *eye) follow(t *term) {
-	go e.watch(t, t.node, false)
-	go e.watch(t, liveOf(t.node), true)
-}
-
-func liveOf(node string) string {
-	latch := path.Dir(node)
-	return path.Join(path.Dir(latch), ".zkelect-"+path.Base(latch), "live")
+func (e *eye) follow(t *term, in Election) {
+	if !in.onOneNode() { // whose name says nothing of the term; it goes with live's session
+		go e.watch(t, t.node, false)
+	}
+	go e.watch(t, in.live(), true)
 }
 
 // watch tells once when the node is gone from this server.

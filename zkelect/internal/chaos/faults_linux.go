@@ -214,7 +214,7 @@ func (e *engine) deleteByHand(d *deed, t *term) error {
 		return missed("the term has lost a node already")
 	case d.Kind == deleteLive:
 		// While the queue node stands, live is this term's and no other's.
-		ops = []any{&zk.CheckVersionRequest{Path: t.node, Version: -1}, &zk.DeleteRequest{Path: liveOf(t.node), Version: -1}}
+		ops = []any{&zk.CheckVersionRequest{Path: t.node, Version: -1}, &zk.DeleteRequest{Path: e.cfg.Elections[t.election].live(), Version: -1}}
 	case t != nil:
 		ops = []any{&zk.DeleteRequest{Path: t.node, Version: -1}}
 	default:

@@ -91,17 +91,20 @@ type plan struct {
 
 func newPlan(cfg Config, lacks map[kind]string) *plan {
 	p := &plan{cfg: cfg, rnd: rand.New(rand.NewPCG(cfg.Seed, 0))}
-	possible := func(kinds []kind, n nature) []kind {
+	possible := func(kinds []kind, in Election) []kind {
+		n := in.Nature
 		return slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool {
 			_, lacking := lacks[k]
 			// See the package's comment for what is spared.
 			return lacking || n == family && (k == killBoth || k == stopBoth) ||
-				!cfg.Guarded && n == family && k == killElector
+				!cfg.Guarded && n == family && k == killElector ||
+				// A deletion by name may strike another's node.
+				in.onOneNode() && (k == deleteNode || k == deleteCut || k == deleteLive || k == resignTo)
 		})
 	}
-	p.ensemble = deck{kinds: possible(ensembleKinds, single), rnd: p.rnd}
+	p.ensemble = deck{kinds: possible(ensembleKinds, Election{Nature: single}), rnd: p.rnd}
 	for _, e := range cfg.Elections {
-		p.decks = append(p.decks, deck{kinds: possible(electionKinds, e.Nature), rnd: p.rnd})
+		p.decks = append(p.decks, deck{kinds: possible(electionKinds, e), rnd: p.rnd})
 	}
 	return p
 }
