@@ -290,6 +290,7 @@ func TestLatchClose(t *testing.T) {
 				a, d := w.led("a")
 				a.takes = 2 * time.Second
 				b := w.waits("b")
+				a.heard("is")
 				at := w.now()
 				test.close(a)
 				if a.hears(test.told); test.told == "is not" {
