@@ -104,7 +104,10 @@ func ExampleCandidate() {
 	defer cancel()
 	selector := func(id string, requeue zkelect.Requeue) *zkelect.Candidate {
 		c, err := zkelect.NewCandidate(zkelect.CandidateConfig{
-			Config:      zkelect.Config{Servers: servers, Path: "/jobs/billing", SessionTimeout: 10 * time.Second},
+			Config: zkelect.Config{
+				Servers: servers, Path: "/jobs/billing", SessionTimeout: 10 * time.Second,
+				Recipe: zkelect.RecipeSelector, // so that Curator's selectors may stand in the same queue
+			},
 			ID:          id,
 			Requeue:     requeue,
 			StopTimeout: time.Second, // for takeLeadership to return

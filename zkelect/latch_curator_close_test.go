@@ -290,3 +290,33 @@ func TestLatchRelativePath(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A latch stands in the queue of any recipe, where Curator's has its own alone.
+func TestLatchInEachRecipe(t *testing.T) {
+	t.Parallel()
+	for _, recipe := range []Recipe{RecipeLatch, RecipeSelector, RecipeKazoo, RecipePlain} {
+		t.Run(recipe.String(), func(t *testing.T) {
+			t.Parallel()
+			e := newElection(t, zktest.Shared(t))
+			config := func(id string) CandidateConfig {
+				cfg := e.steady(id)
+				cfg.Recipe = recipe
+				return cfg
+			}
+			a, d := leadingLatch(t, config("a"))
+			b := waitingLatch(t, config("b"))
+			leader, err := b.Leader(t.Context())
+			noError(t, err)
+			if leader == nil || leader.ID != "a" || leader.Node != d.Node || a.Node() != d.Node || leader.FencingToken != d.Token {
+				t.Errorf("leader %+v of %+v", leader, d.Term)
+			}
+			a.hears("is")
+			noError(t, a.Close(CloseNotifyLeader))
+			a.hears("is not")
+			if next := b.leads(); next.Token <= d.Token || next.Node != b.Node() {
+				t.Errorf("%+v after %+v", next.Term, d.Term)
+			}
+			b.hears("is")
+		})
+	}
+}
