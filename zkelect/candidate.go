@@ -74,6 +74,8 @@ type Candidate struct {
 	place place
 	host  host
 
+	standing standing
+
 	// What tests replace.
 	now     func() time.Duration
 	connect func(context.Context, *Config) (session, error)
@@ -153,8 +155,14 @@ func (c *Candidate) Kill() {
 // Run contends until the configuration says that it is over. It returns when
 // nothing of any work is alive and the session is closed. The end of ctx is as
 // a call of Stop. The error is nil unless Cause is CauseError,
-// CauseNotLeader or CauseFenceFailed.
+// CauseNotLeader or CauseFenceFailed. Unless Stop was called, Run may be called
+// again after it has returned: that queues for one more turn.
 func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Outcome, error) {
+	if err := c.standing.runs(); err != nil {
+		return Outcome{Cause: CauseError}, err
+	}
+	defer c.standing.ran()
+	c.connected = false // the connect timeout is for each turn
 	defer context.AfterFunc(ctx, func() { c.Stop(0) })()
 	// Not a child of ctx: what must be said to the servers after the end of
 	// ctx, closing foremost, is said.
@@ -181,6 +189,7 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 			out.Signal = c.signal
 		}
 		c.release(t, out)
+		c.standing.queued("")
 		c.host.released()
 		if err != nil || !c.requeues(out) {
 			return out, err
@@ -192,7 +201,11 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 		} else {
 			delay = c.cfg.RequeueDelay
 		}
-		c.cfg.emit(EventRequeue, slog.String("cause", string(out.Cause)), slog.Duration("after", pause))
+		attrs := []slog.Attr{slog.String("cause", string(out.Cause)), slog.Duration("after", pause)}
+		if out.Err != nil {
+			attrs = append(attrs, slog.Any("error", out.Err))
+		}
+		c.cfg.emit(EventRequeue, attrs...)
 		select {
 		case <-time.After(pause):
 		case <-c.stop:
@@ -275,6 +288,7 @@ func (c *Candidate) contend(ctx context.Context) (*term, error) {
 		default:
 			return nil, err
 		}
+		c.standing.queued("")
 		c.host.released() // at the back of the queue nobody needs it
 	}
 }
@@ -324,12 +338,15 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 // queue returns when the candidate is first, with the name of its queueing.
 func (c *Candidate) queue(ctx context.Context) (name string, first turn, err error) {
 	if c.cfg.Recipe == RecipePlain {
-		name, err = c.take(ctx)
+		if name, err = c.take(ctx); err == nil {
+			c.standing.queued(c.place.node(name))
+		}
 		return name, turn{}, err
 	}
 	if name, err = c.join(ctx); err != nil {
 		return "", turn{}, err
 	}
+	c.standing.queued(c.place.node(name))
 	first, err = c.await(ctx, name)
 	return name, first, err
 }

@@ -6,6 +6,11 @@
 // waiter watches only its predecessor, and programs that use Curator's
 // LeaderLatch may stand in the same queue.
 //
+// There are three ways in. Run runs a command while leading. A Candidate runs work
+// of its caller's: a function (WorkFunc) or a Work of any kind. A Latch tells those
+// who ask, or have asked to be told, that it leads. An Inspector and Resign are for
+// those who stand beside. docs/curator.md maps Curator's methods to these.
+//
 // # What is promised
 //
 // Two terms of zkelect in one election never overlap, and the work of a term

@@ -31,6 +31,11 @@ var (
 	ErrFence = errors.New("the fence command failed")
 	// ErrStart: the work of a term could not be started.
 	ErrStart = errors.New("cannot start")
+	// ErrClosed: the latch is closed, or was never started.
+	ErrClosed = errors.New("the latch is closed")
+	// ErrNotLeading: leadership is over. It is the cause of a Leadership's
+	// context too.
+	ErrNotLeading = errors.New("leadership is over")
 )
 
 // What Run's errors wrap where there is no such command, or one that cannot be

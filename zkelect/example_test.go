@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"syscall"
 	"time"
 
 	"zkelect/zkelect"
@@ -30,33 +29,6 @@ func startZooKeeper() (servers string, stop func()) {
 	}
 }
 
-// job is work in a goroutine. Go cannot end one from outside, so it must look at
-// ctx often enough; a Candidate waits for its end before it lets another lead.
-type job struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-	code   int
-}
-
-func startJob(work func(context.Context) int) *job {
-	ctx, cancel := context.WithCancel(context.Background())
-	j := &job{cancel: cancel, done: make(chan struct{})}
-	go func() {
-		defer close(j.done)
-		j.code = work(ctx)
-	}()
-	return j
-}
-
-func (j *job) Stop()                         { j.cancel() }
-func (j *job) Kill()                         { j.cancel() }
-func (j *job) Exited() <-chan struct{}       { return j.done }
-func (j *job) Done() <-chan struct{}         { return j.done }
-func (j *job) Status() (int, syscall.Signal) { return j.code, 0 }
-
-// untilStopped is work that goes on until its term ends.
-func untilStopped(ctx context.Context) int { <-ctx.Done(); return 0 }
-
 // A Candidate runs work of its own only while it leads.
 func Example() {
 	servers, stop := startZooKeeper()
@@ -70,17 +42,15 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	out, err := c.Run(context.Background(), func(t zkelect.Term) (zkelect.Work, error) {
-		return startJob(func(ctx context.Context) int {
-			// Give t.Token to the resource, so that it can refuse a smaller one.
-			fmt.Printf("%s leads %s, token given: %v\n", t.ID, t.Path, t.Token > 0)
-			return 3
-		}), nil
-	})
-	fmt.Println(out.Cause, out.Code, err)
+	out, err := c.Run(context.Background(), zkelect.WorkFunc(func(ctx context.Context, t zkelect.Term) error {
+		// Give t.Token to the resource, so that it can refuse a smaller one.
+		fmt.Printf("%s leads %s, token given: %v\n", t.ID, t.Path, t.Token > 0)
+		return errors.New("no paper")
+	}))
+	fmt.Println(out.Cause, out.Err, err)
 	// Output:
 	// web1 leads /jobs/billing, token given: true
-	// exited 3 <nil>
+	// exited no paper <nil>
 }
 
 // Run runs a command while it leads. The command's environment names the term.
@@ -190,10 +160,11 @@ func contend(ctx context.Context, cfg zkelect.Config, id string) <-chan zkelect.
 	}
 	ended := make(chan zkelect.Cause, 1)
 	go func() {
-		out, err := c.Run(ctx, func(zkelect.Term) (zkelect.Work, error) {
+		out, err := c.Run(ctx, zkelect.WorkFunc(func(ctx context.Context, _ zkelect.Term) error {
 			ready <- struct{}{}
-			return startJob(untilStopped), nil
-		})
+			<-ctx.Done() // work goes on until its term ends
+			return nil
+		}))
 		if err != nil {
 			log.Fatal(err)
 		}

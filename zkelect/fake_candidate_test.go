@@ -34,13 +34,18 @@ type fakeSeen struct {
 
 // candidate makes a candidate that does not run yet.
 func (w *fakeWorld) candidate(id string, changes ...func(*CandidateConfig)) *fakeCandidate {
+	return w.contender(id, NewCandidate, changes...)
+}
+
+// contender makes what is a candidate inside.
+func (w *fakeWorld) contender(id string, inside func(CandidateConfig) (*Candidate, error), changes ...func(*CandidateConfig)) *fakeCandidate {
 	c := &fakeCandidate{w: w, id: id, done: make(chan struct{}), plan: func(int) fakePlan { return fakePlan{} }}
 	cfg := CandidateConfig{Config: Config{Path: fakePath, Recipe: w.place.recipe, Observer: c.observe}, ID: id, StopTimeout: 5 * time.Second, TickTime: w.tick}
 	for _, change := range changes {
 		change(&cfg)
 	}
 	var err error
-	if c.Candidate, err = NewCandidate(cfg); err != nil {
+	if c.Candidate, err = inside(cfg); err != nil {
 		w.t.Fatal(err)
 	}
 	w.mu.Lock()

@@ -25,6 +25,7 @@ type leading struct {
 	suspend      // what becomes of the work meanwhile
 	told    bool // that the work waits for the terms before
 
+	leads    bool // the term's own work is started, or about to be
 	starting bool // the work, beside the loop
 	starts   chan startedWork
 
@@ -70,6 +71,8 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 	tickKnown := c.learnTick()
 	own := l.watchOwn()
 	resigned := c.serveRequests(ctx, t)
+	interrupted := c.standing.opened()
+	defer c.standing.over()
 	if t.opened == 0 {
 		l.beat() // what was learned by reading renews nothing
 	} else {
@@ -88,6 +91,7 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 		if l.over() {
 			return l.out, l.err
 		}
+		l.tellStanding()
 		timer.Reset(l.next() - now)
 		select {
 		case b := <-l.beats:
@@ -99,6 +103,9 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 		case b := <-resigned:
 			resigned = nil
 			c.cfg.emit(EventResign, slog.String("by", b.By), slog.String("to", b.To))
+			l.stop(CauseResigned)
+		case <-interrupted:
+			interrupted = nil
 			l.stop(CauseResigned)
 		case <-tickKnown:
 			tickKnown = nil
@@ -318,6 +325,16 @@ func (l *leading) lost(reason string) {
 	l.kill("leadership is lost")
 }
 
+// tellStanding tells whether this candidate leads: while its work has not been
+// asked to end and does not stand still.
+func (l *leading) tellStanding() {
+	until := time.Duration(0)
+	if l.leads && !l.stopping && l.frozen == nil {
+		until, _ = l.t.lease.stopAt()
+	}
+	l.c.standing.leads(until)
+}
+
 // begin marks the end of the term; the first cause stays.
 func (l *leading) begin(cause Cause) {
 	if l.stopping {
@@ -328,6 +345,7 @@ func (l *leading) begin(cause Cause) {
 	if l.out.Cause == "" {
 		l.out.Cause = cause
 	}
+	l.tellStanding() // before the work hears of it
 }
 
 // stop asks the work to end. It is never cancelled; renewals only lengthen

@@ -10,7 +10,7 @@ const (
 	CauseExited      Cause = "exited"       // the work ended by itself
 	CauseSignalled   Cause = "signalled"    // a signal not of ours ended the work
 	CauseStopped     Cause = "stopped"      // asked to stop by our caller
-	CauseResigned    Cause = "resigned"     // asked to resign through ZooKeeper
+	CauseResigned    Cause = "resigned"     // asked to resign, through ZooKeeper or by Interrupt
 	CauseLost        Cause = "lost"         // session, own node or lease lost
 	CauseFenceFailed Cause = "fence-failed" // the fence command failed
 	CauseSkipped     Cause = "skipped"      // ran elsewhere lately
@@ -27,6 +27,8 @@ type Outcome struct {
 	Ran bool
 	// Code is the exit code of the work that ended last.
 	Code int
+	// Err is the error that the function of WorkFunc returned last.
+	Err error
 	// Signal killed the work, or, where none ran, asked us to leave.
 	Signal syscall.Signal
 	// Leader is who led instead, with CauseNotLeader, where known.

@@ -103,6 +103,8 @@ func (l *leading) begins(now time.Duration, start func(Term) (Work, error)) {
 		l.startFence(*previous)
 		return
 	}
+	l.leads = true
+	l.tellStanding() // before the work can ask
 	t := l.t.Term
 	l.begun(nil, func() (Work, error) { return start(t) })
 }

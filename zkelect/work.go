@@ -100,6 +100,9 @@ func (l *leading) workExited() {
 		return
 	}
 	l.out.Code, l.out.Signal = l.work.Status()
+	if w, ok := l.work.(interface{ Err() error }); ok {
+		l.out.Err = w.Err()
+	}
 	cause := CauseExited
 	if l.out.Signal != 0 {
 		cause = CauseSignalled
