@@ -34,6 +34,8 @@ import (
 //	                             of these ids lived, in this order
 //	zk COMMAND...                as a client of ZooKeeper: see scriptZK
 //	server start|stop|cont|kill|restart   a server of the script's own
+//	server sequences             start one that has this, whose counters can be set:
+//	sequence PATH N              the next sequential child of PATH gets the number N
 //	proxy cut|heal|reset|...     a proxy before the server: see scriptProxy
 //	dumb garbage|silent|closed   an address in $DUMB that is no ZooKeeper
 //	pty FILE CMD...              run on a terminal: see script_pty_test.go
@@ -54,6 +56,7 @@ func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args 
 		"stamps":   scriptStamps,
 		"zk":       scriptZK,
 		"server":   scriptServer,
+		"sequence": scriptSequence,
 		"proxy":    scriptProxy,
 		"pty":      scriptPTY,
 	}

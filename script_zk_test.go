@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -196,11 +197,15 @@ func parseACL(ts *testscript.TestScript, entries []string) (acl []zk.ACL) {
 // hurts it.
 func scriptServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: server start|stop|cont|kill|restart")
+		ts.Fatalf("usage: server start|sequences|stop|cont|kill|restart")
 	}
 	w := worldOf(ts)
-	if args[0] == "start" {
-		w.server, w.chroot = zktest.Start(w.tb), "/"
+	if args[0] == "start" || args[0] == "sequences" {
+		var opts []zktest.Option
+		if args[0] == "sequences" {
+			opts = append(opts, zktest.Sequences())
+		}
+		w.server, w.chroot = zktest.Start(w.tb, opts...), "/"
 		ts.Setenv("ZKELECT_SERVERS", w.server.Connect())
 		return
 	}
@@ -214,6 +219,18 @@ func scriptServer(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("unknown command server %s", args[0])
 	}
 	ts.Check(do())
+}
+
+// scriptSequence moves a sequence counter on, which a server can do that was started
+// by server sequences.
+func scriptSequence(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: sequence PATH N")
+	}
+	n, err := strconv.ParseInt(args[1], 10, 32)
+	ts.Check(err)
+	w := worldOf(ts)
+	ts.Check(w.server.SetSequence(w.node(ts, args[0]), int32(n)))
 }
 
 // scriptProxy stands a proxy before the server, whose connect string is $PROXY,

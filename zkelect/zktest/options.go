@@ -25,6 +25,7 @@ type config struct {
 	fsync     bool
 	extra     map[string]string
 	javaFlags []string
+	sequences bool                  // its counters can be set
 	hosts     []Host                // of an ensemble; none: all on the loopback
 	start     func(*exec.Cmd) error // on the server's own host; nil: here
 }
@@ -101,8 +102,13 @@ func (c config) zooCfg(dataDir string, clientPort int, members map[string]string
 	return b.String()
 }
 
-// javaArgs returns the arguments of java that run one server.
-func (c config) javaArgs(cfgFile string) []string {
+// javaArgs returns the arguments of java that run one server: of ZooKeeper's, or of
+// ours from the folder of its classes.
+func (c config) javaArgs(cfgFile, classes string) []string {
+	main, path := mainClass, jars
+	if classes != "" {
+		main, path = sequenceClass, append([]string{classes}, jars...)
+	}
 	args := []string{
 		// A small heap, one collector thread and the first compiler alone: what
 		// counts is the time to the first answer and room for several at once.
@@ -117,7 +123,7 @@ func (c config) javaArgs(cfgFile string) []string {
 		"-Dorg.slf4j.simpleLogger.log.org.apache.zookeeper.server.NIOServerCnxn=error",
 	}
 	args = append(args, c.javaFlags...)
-	return append(args, "-cp", strings.Join(jars, ":"), mainClass, cfgFile)
+	return append(args, "-cp", strings.Join(path, ":"), main, cfgFile)
 }
 
 // superUser may do anything on every server of ours, so that what a test has

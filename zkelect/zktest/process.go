@@ -74,8 +74,8 @@ type process struct {
 }
 
 // spawn starts argv by start, here where that is nil, with its output appended
-// to logFile.
-func spawn(start func(*exec.Cmd) error, logFile, name string, args ...string) (*process, error) {
+// to logFile and its input from stdin, where that is not nil.
+func spawn(start func(*exec.Cmd) error, stdin *os.File, logFile, name string, args ...string) (*process, error) {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
@@ -84,6 +84,9 @@ func spawn(start func(*exec.Cmd) error, logFile, name string, args ...string) (*
 
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = log, log
+	if stdin != nil { // a nil *os.File is no nil Reader
+		cmd.Stdin = stdin
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Pdeathsig: syscall.SIGKILL,
 		Setpgid:   true, // Ctrl-C is for the test, whose death is then the server's

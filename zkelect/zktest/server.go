@@ -27,6 +27,8 @@ type Server struct {
 
 	mu   sync.Mutex
 	proc *process // nil before the first start; may have exited
+	// stdin is what SetSequence writes to; nil without Sequences.
+	stdin *os.File
 }
 
 // Launch starts a server that keeps its files in dir, and returns once it
@@ -61,6 +63,9 @@ func newServer(dir string, cfg config) (*Server, error) {
 func (s *Server) Close() error {
 	err := s.Kill()
 	s.client.release()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stdin.Close() // nil does no harm
 	return err
 }
 
@@ -131,7 +136,12 @@ func (s *Server) Respawn() error {
 	if err != nil {
 		return s.named("start", err)
 	}
-	s.proc, err = spawn(s.cfg.start, s.logFile(), java, s.cfg.javaArgs(cfgFile)...)
+	classes, stdin, err := s.sequences()
+	if err != nil {
+		return s.named("start", err)
+	}
+	s.proc, err = spawn(s.cfg.start, stdin, s.logFile(), java, s.cfg.javaArgs(cfgFile, classes)...)
+	stdin.Close() // the server's own now; nil does no harm
 	return s.named("start", err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -250,6 +251,54 @@ func TestMissingJavaNamesTheCommand(t *testing.T) {
 	_, err := Launch(t.TempDir())
 	if err == nil || !strings.Contains(err.Error(), "apt-get install") {
 		t.Fatal(err)
+	}
+}
+
+// What a server does at the end of a sequence: the tests of zkelect's answer to it
+// rely on it.
+func TestSequences(t *testing.T) {
+	s := Start(t, Sequences())
+	c := s.Client(t)
+	create(t, c, "/queue", "", 0)
+	next := func() string {
+		t.Helper()
+		name, err := c.Create("/queue/n-", nil, zk.FlagEphemeral|zk.FlagSequence, zk.WorldACL(zk.PermAll))
+		must(t, err)
+		must(t, c.Delete(name, -1))
+		return strings.TrimPrefix(name, "/queue/n-")
+	}
+	must(t, s.SetSequence("/queue", 7))
+	if a, b := next(), next(); a != "0000000007" || b != "0000000008" {
+		t.Errorf("%s, %s after setting 7", a, b)
+	}
+	must(t, s.SetSequence("/queue", 1<<31-2))
+	if a, b, c := next(), next(), next(); a != "2147483646" || b != "2147483647" || c != b {
+		t.Errorf("%s, %s, %s at the end", a, b, c)
+	}
+	must(t, s.Restart())
+	c = s.Client(t)
+	if a := next(); a != "2147483647" {
+		t.Errorf("%s after a restart", a)
+	}
+	must(t, c.Delete("/queue", -1))
+	create(t, c, "/queue", "", 0)
+	if a := next(); a != "0000000000" {
+		t.Errorf("%s in a new node", a)
+	}
+}
+
+func TestSequencesNeedTheirServer(t *testing.T) {
+	if err := Shared(t).SetSequence("/", 7); err == nil || !strings.Contains(err.Error(), "Sequences") {
+		t.Error(err)
+	}
+	// A java without javac, as default-jre-headless has it.
+	java, err := findJava()
+	must(t, err)
+	dir := t.TempDir()
+	must(t, os.Symlink(java, filepath.Join(dir, "java")))
+	t.Setenv("PATH", dir)
+	if _, err := Launch(t.TempDir(), Sequences()); err == nil || !strings.Contains(err.Error(), "apt-get install") || !strings.Contains(err.Error(), "default-jdk-headless") {
+		t.Error(err)
 	}
 }
 
