@@ -311,6 +311,9 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 		}
 		c.prepared = true
 	}
+	if err := c.place.room(ctx, c.sess); err != nil {
+		return nil, err
+	}
 	name, turn, err := c.queue(ctx)
 	if err != nil {
 		return nil, err

@@ -303,8 +303,9 @@ func TestEndOfSequence(t *testing.T) {
 				a.plan = func(int) fakePlan { return fakePlan{runs: time.Second} }
 				a.begin()
 				out := a.ended()
-				if n, _ := a.event(EventSequence); n > 0 != c.warned || c.runs != (out.Cause == CauseExited) || !c.runs && !errors.Is(a.err, ErrUnsafe) {
-					t.Errorf("warned %d times, %+v, %v", n, out, a.err)
+				joined, _ := a.event(EventJoined)
+				if n, _ := a.event(EventSequence); n > 0 != c.warned || c.runs != (out.Cause == CauseExited) || c.runs != (joined > 0) || !c.runs && !errors.Is(a.err, ErrUnsafe) {
+					t.Errorf("warned %d times, joined %d times, %+v, %v", n, joined, out, a.err)
 				}
 			})
 		})

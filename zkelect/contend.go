@@ -131,7 +131,7 @@ func (p place) children(ctx context.Context, s session) ([]string, *zk.Stat, err
 // await returns when the node is first in the queue. Only the predecessor's
 // deletion, the own node's and a request to transfer wake it.
 func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
-	shown := -1
+	shown, warned := -1, false
 	for {
 		// What was seen on an earlier connection is looked at again.
 		st, connection, changed := c.sess.status()
@@ -149,7 +149,8 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 		if i < 0 {
 			return turn{}, errPlaceLost
 		}
-		if q[i].sequence >= warnSequence && shown < 0 {
+		if q[i].sequence >= warnSequence && !warned {
+			warned = true
 			c.cfg.emit(EventSequence, slog.Int64("sequence", q[i].sequence), slog.Int64("end", lastSequence))
 		}
 		if i <= 1 {

@@ -184,6 +184,7 @@ func (i *Inspector) once(ctx context.Context, path string) (s *snapshot, fits bo
 	if s.family == familyUnknown && len(children) > 0 && len(s.Warnings) == 0 {
 		return nil, false, fmt.Errorf("%w: nobody elects at %s, whose %d children are no participants; 'zkelect status -r %s' looks below", ErrNoElection, path, len(children), path)
 	}
+	s.sequence(own)
 	nodes, err := i.readNodes(ctx, s.place, s.queue)
 	if err != nil {
 		return nil, false, err
