@@ -3,6 +3,7 @@ package zkelect
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -310,4 +311,37 @@ func TestEndOfSequence(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Those who looked at the counter before it was at its end have the last number all
+// the same: two of them have the same, and nobody can tell who is first.
+func TestEndOfSequenceAtOnce(t *testing.T) {
+	inWorld(t, func(w *fakeWorld) {
+		w.make(fakePath)
+		w.mu.Lock()
+		n := w.store.nodes[fakePath]
+		n.sequence = lastSequence - 1
+		w.store.nodes[fakePath] = n
+		w.mu.Unlock()
+		all := []*fakeCandidate{w.candidate("a"), w.candidate("b"), w.candidate("c")}
+		for _, c := range all {
+			c.plan = func(int) fakePlan { return fakePlan{runs: time.Second} }
+			c.begin()
+		}
+		joined, led := 0, 0
+		for _, c := range all {
+			out := c.ended()
+			n, _ := c.event(EventJoined)
+			joined += n
+			switch {
+			case out.Cause == CauseExited:
+				led++
+			case !errors.Is(c.err, ErrUnsafe) || !strings.Contains(c.err.Error(), "at its end"):
+				t.Errorf("%s: %+v, %v", c.id, out, c.err)
+			}
+		}
+		if joined < 2 || led > 1 {
+			t.Errorf("%d have joined, %d have led", joined, led)
+		}
+	})
 }
