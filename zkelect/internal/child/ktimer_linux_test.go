@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// manyLease is longer than a busy machine takes for one command and its guard.
+const manyLease = 8 * time.Second
+
 // manyHelper runs one command after another, each under a guard of its own, with
 // leases told all the time that are over soon, as by an owner that doesn't know yet
 // that a command has ended. Nothing runs at last, so nothing may kill it either.
@@ -27,7 +30,7 @@ func manyHelper() int {
 		go func() {
 			defer close(told)
 			for !closed(over) {
-				g.Lease(now+time.Minute, now+time.Minute, now+500*time.Millisecond, now)
+				g.Lease(now+time.Minute, now+time.Minute, now+manyLease, now)
 			}
 		}()
 		if p, err := g.Start(Command{Path: "/bin/true"}); err == nil {
@@ -46,7 +49,7 @@ func manyHelper() int {
 		g.Close()
 		<-g.Over()
 	}
-	time.Sleep(500*time.Millisecond + ownSlack + 500*time.Millisecond)
+	time.Sleep(manyLease + ownSlack + 500*time.Millisecond)
 	timers, err := os.ReadFile("/proc/self/timers")
 	fmt.Printf("alive, timers left: %d, %v\n", strings.Count(string(timers), "ClockID:"), err)
 	return 0
