@@ -38,7 +38,7 @@ func loseTheNth(t *testing.T, kind lossKind, n int32) {
 	cfg := e.config("a", way.addrs()...)
 	cfg.SessionTimeout, cfg.Requeue = 4*time.Second, RequeueAlways
 	a := contend(t, cfg, workPlan{Exits: 600 * time.Millisecond})
-	b := contend(t, e.config("b"), workPlan{Exits: 50 * time.Millisecond})
+	b := contend(t, e.steady("b"), workPlan{Exits: 50 * time.Millisecond})
 	a.awaitWork(0)
 	a.awaitWork(1)
 	if out, err := b.awaitEnd(); err != nil || out.Cause != CauseExited {
@@ -57,7 +57,7 @@ func loseTheNth(t *testing.T, kind lossKind, n int32) {
 	if e.record() == nil {
 		t.Error("no record is left")
 	}
-	c := contend(t, e.config("c"), workPlan{Exits: time.Millisecond})
+	c := contend(t, e.steady("c"), workPlan{Exits: time.Millisecond})
 	c.awaitWork(0)
 	c.awaitEnd()
 }

@@ -134,7 +134,7 @@ func TestLostReplyOfAWithdrawal(t *testing.T) {
 			t.Parallel()
 			e := newElection(t, zktest.Shared(t))
 			a, work, px := deafLeader(t, e, workPlan{})
-			b := contend(t, e.config("b"))
+			b := contend(t, e.steady("b"))
 			b.awaitEvent(EventWaiting)
 
 			way := newLossyPath(t, e.server, kind)
@@ -173,7 +173,7 @@ func TestMarkMeetsAWithdrawal(t *testing.T) {
 	t.Parallel()
 	e := newElection(t, zktest.Shared(t))
 	a, work, px := deafLeader(t, e, workPlan{})
-	b := contend(t, e.config("b"))
+	b := contend(t, e.steady("b"))
 	b.awaitEvent(EventWaiting)
 	mark := px.CutBefore(e.markMulti())
 	cfg := e.resignConfig()
@@ -199,7 +199,7 @@ func TestMarkWithoutAnswerEndsTheTerm(t *testing.T) {
 	t.Parallel()
 	e := newElection(t, zktest.Shared(t))
 	a, work, px := deafLeader(t, e, workPlan{StopTakes: 500 * time.Millisecond})
-	b := contend(t, e.config("b"))
+	b := contend(t, e.steady("b"))
 	b.awaitEvent(EventWaiting)
 	mark := px.HoldReply(e.markMulti())
 	cfg := e.resignConfig()
@@ -228,7 +228,7 @@ func TestTwoResignersWithLostReplies(t *testing.T) {
 	e := newElection(t, zktest.Shared(t))
 	var all []*participant
 	for _, id := range []string{"a", "b", "c"} {
-		p := contend(t, e.config(id))
+		p := contend(t, e.steady(id))
 		p.awaitEvent(EventJoined)
 		all = append(all, p)
 	}

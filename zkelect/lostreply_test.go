@@ -185,7 +185,7 @@ func (e *election) withdrawMulti() func(zktest.Op) bool {
 // premade makes what the first participant of an election makes.
 func (e *election) premade() *election {
 	e.t.Helper()
-	contend(e.t, e.config("first"), workPlan{Exits: time.Millisecond}).awaitEnd()
+	contend(e.t, e.steady("first"), workPlan{Exits: time.Millisecond}).awaitEnd()
 	return e
 }
 
@@ -237,7 +237,7 @@ func loseInATerm(t *testing.T, kind lossKind, target lossTarget) {
 	cfg.SessionTimeout, cfg.Requeue = 4*time.Second, RequeueAlways
 	a := contend(t, cfg)
 	work := a.awaitWork(0)
-	b := contend(t, e.config("b"))
+	b := contend(t, e.steady("b"))
 	b.awaitEvent(EventWaiting)
 	if !target.atEnd {
 		lost.wait(t)

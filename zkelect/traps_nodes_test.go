@@ -35,7 +35,7 @@ func TestProtectedNames(t *testing.T) {
 		t.Errorf("the library makes %s, which is a latch's name now", name)
 	}
 	noError(t, e.eye.Delete(name, -1))
-	p := contend(t, e.config("a"))
+	p := contend(t, e.steady("a"))
 	if n := parseNode(path.Base(p.awaitWork(0).term.Node)); n.family != familyLatch || !n.ours() {
 		t.Errorf("ours is %+v", n)
 	}
@@ -72,7 +72,7 @@ func TestShortStrangerInTheQueue(t *testing.T) {
 		t.Parallel()
 		e := newElection(t, zktest.Shared(t)).premade()
 		stranger(e, "_c_x")
-		mustRefuse(t, contend(t, e.config("a")))
+		mustRefuse(t, contend(t, e.steady("a")))
 		if n := len(e.participants()); n != 1 {
 			t.Errorf("%d nodes: it joined all the same", n)
 		}
@@ -82,7 +82,7 @@ func TestShortStrangerInTheQueue(t *testing.T) {
 		e := newElection(t, zktest.Shared(t)).premade()
 		px := zktest.NewProxy(t, e.server.Addr())
 		held := px.HoldReply(e.queueCreate())
-		p := contend(t, e.config("a", px.Addr()))
+		p := contend(t, e.steady("a", px.Addr()))
 		held.Wait(t, harnessPatience)
 		stranger(e, "_c_x")
 		mustRefuse(t, p)
@@ -93,11 +93,11 @@ func TestShortStrangerInTheQueue(t *testing.T) {
 	t.Run("while waiting", func(t *testing.T) {
 		t.Parallel()
 		e := newElection(t, zktest.Shared(t))
-		a := contend(t, e.config("a"))
+		a := contend(t, e.steady("a"))
 		a.awaitWork(0)
-		b := contend(t, e.config("b"))
+		b := contend(t, e.steady("b"))
 		b.awaitEvent(EventWaiting)
-		c := contend(t, e.config("c"))
+		c := contend(t, e.steady("c"))
 		c.awaitEvent(EventWaiting)
 		stranger(e, "_c_x")
 		a.leave()
@@ -143,7 +143,7 @@ func TestOrphanOfALostCreate(t *testing.T) {
 		e := newElection(t, zktest.Shared(t)).premade()
 		px := zktest.NewProxy(t, e.server.Addr())
 		lose(e, px)
-		p := contend(t, e.config("a", px.Addr()))
+		p := contend(t, e.steady("a", px.Addr()))
 		p.awaitWork(0)
 		e.mustStand(true, "a")
 		if n := len(px.Requests(e.queueCreate())); n != 1 {

@@ -67,9 +67,9 @@ func TestWatchesDoNotGather(t *testing.T) {
 	}
 
 	// Those of a leader and of a waiter that are woken again and again.
-	a := contend(t, e.config("a", px.Addr()))
+	a := contend(t, e.steady("a", px.Addr()))
 	a.awaitWork(0)
-	b := contend(t, e.config("b", px.Addr()))
+	b := contend(t, e.steady("b", px.Addr()))
 	b.awaitEvent(EventWaiting)
 	time.Sleep(100 * time.Millisecond)
 	watches := func(p *participant) int { return libraryWatches(p.c.sess.(*zkSession).conn) }
