@@ -114,13 +114,17 @@ func TestLostReplyInAResignation(t *testing.T) {
 	}
 }
 
+// markTime is how long a resigner waits where the leader is to see the request first,
+// on a busy machine too.
+const markTime = 2 * time.Second
+
 // deafLeader leads behind a proxy of its own, with a session that outlives a cut
-// of a few seconds.
+// of a few seconds, and a grace that outlives markTime.
 func deafLeader(t *testing.T, e *election, plan workPlan) (*participant, *stampedWork, *zktest.Proxy) {
 	t.Helper()
 	px := zktest.NewProxy(t, e.server.Addr())
 	cfg := e.config("a", px.Addr())
-	cfg.SessionTimeout = 8 * time.Second
+	cfg.SessionTimeout, cfg.StopTimeout = 12*time.Second, markTime+time.Second
 	a := contend(t, cfg, plan)
 	return a, a.awaitWork(0), px
 }
@@ -177,7 +181,7 @@ func TestMarkMeetsAWithdrawal(t *testing.T) {
 	b.awaitEvent(EventWaiting)
 	mark := px.CutBefore(e.markMulti())
 	cfg := e.resignConfig()
-	cfg.Timeout = time.Second
+	cfg.Timeout = markTime
 	_, err := Resign(t.Context(), cfg)
 	mark.Wait(t, harnessPatience)
 	px.Heal()
@@ -198,12 +202,12 @@ func TestMarkMeetsAWithdrawal(t *testing.T) {
 func TestMarkWithoutAnswerEndsTheTerm(t *testing.T) {
 	t.Parallel()
 	e := newElection(t, zktest.Shared(t))
-	a, work, px := deafLeader(t, e, workPlan{StopTakes: 500 * time.Millisecond})
+	a, work, px := deafLeader(t, e, workPlan{StopTakes: markTime + 500*time.Millisecond})
 	b := contend(t, e.steady("b"))
 	b.awaitEvent(EventWaiting)
 	mark := px.HoldReply(e.markMulti())
 	cfg := e.resignConfig()
-	cfg.Timeout = time.Second
+	cfg.Timeout = markTime
 	_, err := Resign(t.Context(), cfg)
 	mark.Wait(t, harnessPatience)
 	var timeout *ResignTimeout
