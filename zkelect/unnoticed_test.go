@@ -168,7 +168,7 @@ func TestEnsembleFaultsGoUnnoticed(t *testing.T) {
 func (tr *trio) calms(stays, hit *zktest.Server) (calms []*calm) {
 	tr.t.Helper()
 	for _, on := range tr.ens.Servers {
-		c := &cut{election: newElection(tr.t, stays), t: tr.t, timeout: 10 * time.Second}
+		c := &cut{election: newElection(tr.t, stays), t: tr.t, timeout: 16 * time.Second}
 		addrs := tr.addrs(on)
 		if on == hit {
 			addrs = append(addrs, zktest.Silent(tr.t))
