@@ -110,7 +110,7 @@ func (e *election) connect(addrs ...string) string {
 func (e *election) config(id string, addrs ...string) CandidateConfig {
 	return CandidateConfig{
 		Config: Config{
-			Servers: e.connect(addrs...), Path: e.latch,
+			Servers: e.connect(addrs...), Path: e.latch, Recipe: e.recipe,
 			SessionTimeout: 3 * time.Second, ConnectTimeout: 10 * time.Second,
 		},
 		ID: id, StopTimeout: 300 * time.Millisecond,
