@@ -234,14 +234,14 @@ func loseInATerm(t *testing.T, kind lossKind, target lossTarget) {
 	path := newLossyPath(t, e.server, kind)
 	lost := path.arm(target.match(e))
 	cfg := e.config("a", path.addrs()...)
-	cfg.SessionTimeout, cfg.Requeue = 4*time.Second, RequeueAlways
+	cfg.SessionTimeout, cfg.Requeue = 8*time.Second, RequeueAlways
 	a := contend(t, cfg)
 	work := a.awaitWork(0)
 	b := contend(t, e.steady("b"))
 	b.awaitEvent(EventWaiting)
 	if !target.atEnd {
 		lost.wait(t)
-		time.Sleep(700 * time.Millisecond) // past a check that was not answered
+		time.Sleep(1400 * time.Millisecond) // past a check that was not answered
 		lost.release()
 	}
 	e.mustStand(true, "a", "b")
@@ -251,7 +251,7 @@ func loseInATerm(t *testing.T, kind lossKind, target lossTarget) {
 
 	work.end(0, 0)
 	next := b.awaitWork(0)
-	if took := time.Duration(next.started - work.ended.Load()); took > 3*time.Second {
+	if took := time.Duration(next.started - work.ended.Load()); took > 6*time.Second {
 		t.Errorf("the other led after %v: not by a closing, but by the end of a session", took)
 	}
 	a.awaitEvent(EventWaiting)
