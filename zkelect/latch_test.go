@@ -113,7 +113,16 @@ func TestLatchHasLeadershipLooksAtTheClock(t *testing.T) {
 		if d, err := a.await(time.Nanosecond); err == nil {
 			t.Errorf("awaited %+v", d.Term)
 		}
+		saved := make(chan error, 1)
+		go func() {
+			_, err := a.await(time.Second)
+			saved <- err
+		}()
+		synctest.Wait()
 		paused.Store(0)
+		if err := <-saved; err != nil {
+			t.Errorf("a lease that goes on after all: %v", err)
+		}
 		if !a.HasLeadership() {
 			t.Error("does not lead")
 		}
@@ -224,6 +233,28 @@ func TestLatchClosedWhileFrozen(t *testing.T) {
 		a.Close(CloseNotifyLeader)
 		a.hears("is not")
 	})
+}
+
+// A term that was opened, or thawed, just when the latch was closed tells nobody
+// that it leads.
+func TestLatchClosedBeforeItLed(t *testing.T) {
+	l, err := NewLatch(CandidateConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.AddListener(Listener{IsLeader: func(*Leadership) { t.Error("told") }})
+	l.state, l.ctx = LatchClosed, context.Background()
+	w, err := l.start(Term{})
+	if err != nil || l.lead != nil {
+		t.Errorf("leads: %v", err)
+	}
+	w.(Freezer).Freeze()
+	w.(Freezer).Thaw()
+	w.Stop()
+	w.Kill()
+	if <-w.Done(); l.lead != nil {
+		t.Error("leads")
+	}
 }
 
 func TestLatchAwait(t *testing.T) {
