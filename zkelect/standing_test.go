@@ -108,6 +108,48 @@ func TestHasLeadershipDuringTheWork(t *testing.T) {
 	})
 }
 
+// stopAsks is a work that looks, as it is asked to stop, whether its candidate leads.
+type stopAsks struct {
+	Work
+	asked func()
+}
+
+func (s stopAsks) Stop() { s.asked(); s.Work.Stop() }
+func (s stopAsks) Kill() { s.asked(); s.Work.Kill() }
+
+// However leadership ends, it is over before the work hears of it.
+func TestHasLeadershipEndsBeforeTheStop(t *testing.T) {
+	for name, end := range map[string]func(*fakeWorld, *fakeCandidate){
+		"request": func(w *fakeWorld, a *fakeCandidate) { w.ask(w.session("asks"), a.node(), "") },
+		"lease":   func(w *fakeWorld, a *fakeCandidate) { w.cut("a", true) },
+		"node":    func(w *fakeWorld, a *fakeCandidate) { w.byHand(remove(w.place.node(a.node()))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *fakeWorld) {
+				a := w.candidate("a")
+				asked := false
+				a.wrap = func(k *fakeWork) Work {
+					return stopAsks{k, func() {
+						if asked = true; a.HasLeadership() {
+							t.Error("leads while it is asked to stop")
+						}
+					}}
+				}
+				a.begin()
+				a.work(0)
+				time.Sleep(time.Minute)
+				if !a.HasLeadership() {
+					t.Error("does not lead")
+				}
+				end(w, a)
+				if a.ended(); !asked {
+					t.Error("never asked")
+				}
+			})
+		})
+	}
+}
+
 // A candidate that cannot freeze its work does not lead without a connection.
 func TestHasLeadershipWhileFrozen(t *testing.T) {
 	inWorld(t, func(w *fakeWorld) {
