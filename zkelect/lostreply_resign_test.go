@@ -44,7 +44,7 @@ func loseInAResignation(t *testing.T, kind lossKind, l lossOfResign) {
 	via := map[string][]string{l.whose: way.addrs()}
 	join := func(id, role string) *participant {
 		cfg := e.config(id, via[role]...)
-		cfg.SessionTimeout = 4 * time.Second
+		cfg.SessionTimeout = 8 * time.Second
 		return contend(t, cfg)
 	}
 	a := join("a", "leader")
@@ -60,7 +60,7 @@ func loseInAResignation(t *testing.T, kind lossKind, l lossOfResign) {
 	}
 	lost := way.arm(l.target(e))
 	cfg := e.resignConfig(via["resigner"]...)
-	cfg.SessionTimeout, cfg.Force = 4*time.Second, l.force
+	cfg.SessionTimeout, cfg.Force = 8*time.Second, l.force
 	next, last := b, c
 	if l.to {
 		cfg.To, next, last = "c", c, b

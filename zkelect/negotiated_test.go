@@ -29,13 +29,13 @@ func inherit(t *testing.T, heir, dying *zktest.Server) {
 func TestSmallerTimeoutAfterReconnectionShrinksTheLease(t *testing.T) {
 	t.Parallel()
 	wide := zktest.Start(t)
-	narrow := zktest.Start(t, zktest.ExtraConfig(map[string]string{"maxSessionTimeout": "7000"}))
+	narrow := zktest.Start(t, zktest.ExtraConfig(map[string]string{"maxSessionTimeout": "10000"}))
 	toWide, toNarrow := zktest.NewProxy(t, wide.Addr()), zktest.NewProxy(t, narrow.Addr())
 	noError(t, narrow.Kill())
 
 	e := newElection(t, wide)
 	cfg := e.config("a", toWide.Addr(), toNarrow.Addr())
-	cfg.SessionTimeout = 14 * time.Second
+	cfg.SessionTimeout = 20 * time.Second
 	a := contend(t, cfg)
 	work := a.awaitWork(0)
 	if got := a.c.sess.timeout(); got != cfg.SessionTimeout {
@@ -48,7 +48,7 @@ func TestSmallerTimeoutAfterReconnectionShrinksTheLease(t *testing.T) {
 	awaitTrue(t, "two heartbeats", func() bool { return heartbeats(toWide)+heartbeats(toNarrow) > 2 }) // and the opening
 	inherit(t, narrow, wide)
 	a.awaitEvent(EventReconnected)
-	if got := a.c.sess.timeout(); got != 7*time.Second {
+	if got := a.c.sess.timeout(); got != 10*time.Second {
 		t.Fatalf("granted %v after the reconnection", got)
 	}
 
