@@ -193,7 +193,8 @@ func (p *program) refuseNested(cfg zkelect.Config) error {
 	}
 	// Either may name only some servers of the ensemble.
 	shared := slices.ContainsFunc(ours.Servers, func(s string) bool { return slices.Contains(above.Servers, s) })
-	if !shared || ours.Chroot+cfg.Path != above.Chroot+path.Dir(node) {
+	is := func(path string) bool { return ours.Chroot+cfg.Path == above.Chroot+path }
+	if !shared || !is(path.Dir(node)) && !is(node) { // with recipe plain the node is the path
 		return nil
 	}
 	return fmt.Errorf("this run is inside one that leads %s (ZKELECT_NODE is %s) and would wait for it for ever; give another --path, or unset ZKELECT_NODE if that run is over", cfg.Path, node)
