@@ -26,6 +26,7 @@ type crowd struct {
 	env     []string
 	members map[string]*job
 	zkelect string // "" is this test binary
+	chroot  string // without its slash
 }
 
 func newCrowd(t *testing.T) *crowd {
@@ -37,6 +38,7 @@ func newCrowd(t *testing.T) *crowd {
 		t.Fatal(err)
 	}
 	_, chroot, _ := strings.Cut(connect, "/")
+	c.chroot = chroot
 	c.env = append(os.Environ(), "STAMPS="+c.stamps, "GORACE=atexit_sleep_ms=0",
 		"ZKELECT_SERVERS="+c.proxy.Addr()+"/"+chroot, "ZKELECT_PATH=/jobs/e", "ZKELECT_SESSION_TIMEOUT=30s")
 	t.Cleanup(c.end)
@@ -45,6 +47,12 @@ func newCrowd(t *testing.T) *crowd {
 
 // join starts a participant and waits until its log has the words.
 func (c *crowd) join(id, until string, args ...string) {
+	c.t.Helper()
+	c.start(id, args...)
+	c.await(id+" to be there", func() bool { return c.logged(id, until) >= 1 })
+}
+
+func (c *crowd) start(id string, args ...string) {
 	c.t.Helper()
 	zkelect := c.zkelect
 	if zkelect == "" {
@@ -60,7 +68,6 @@ func (c *crowd) join(id, until string, args ...string) {
 		c.t.Fatal(err)
 	}
 	c.members[id] = j
-	c.await(id+" to be there", func() bool { return c.logged(id, until) >= 1 })
 }
 
 // logged counts the lines of a member's log with this message.

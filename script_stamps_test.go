@@ -20,7 +20,8 @@ type lifespan struct {
 	id          string
 }
 
-// readStamps is the terms in the order in which their children began.
+// readStamps is the terms in the order in which their children began. Those without a
+// token are of programs that have none; each of their files is a term.
 func readStamps(dir string) ([]lifespan, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "term-*"))
 	if err != nil {
@@ -36,10 +37,14 @@ func readStamps(dir string) ([]lifespan, error) {
 		if _, err := fmt.Sscanf(string(data), "%d %d %d %d %s", &s.begin, &s.last, &s.token, &s.pid, &s.id); err != nil {
 			return nil, fmt.Errorf("%s: %q: %w", file, data, err)
 		}
-		t := terms[s.token]
+		key := s.token
+		if key == 0 {
+			key = -int64(len(terms)) - 1
+		}
+		t := terms[key]
 		if t == nil {
 			t = &s
-			terms[s.token] = t
+			terms[key] = t
 		}
 		t.begin, t.last = min(t.begin, s.begin), max(t.last, s.last)
 	}
@@ -52,14 +57,21 @@ func readStamps(dir string) ([]lifespan, error) {
 		note, _ := os.ReadFile(overlaps[0])
 		return sorted, fmt.Errorf("two children at a time: %s", note)
 	}
-	for i := 1; i < len(sorted); i++ {
-		before, t := sorted[i-1], sorted[i]
+	var newest lifespan // of those with a token
+	for i, t := range sorted {
+		if t.token != 0 && t.token <= newest.token {
+			return sorted, fmt.Errorf("the token of %s, %d, is not greater than that of %s before it, %d", t.id, t.token, newest.id, newest.token)
+		}
+		if t.token != 0 {
+			newest = t
+		}
+		if i == 0 {
+			continue
+		}
+		before := sorted[i-1]
 		if t.begin <= before.last {
 			return sorted, fmt.Errorf("two children at a time: %s began %v before the last sign of life of %s",
 				t.id, time.Duration(before.last-t.begin), before.id)
-		}
-		if t.token <= before.token {
-			return sorted, fmt.Errorf("the token of %s, %d, is not greater than that of %s before it, %d", t.id, t.token, before.id, before.token)
 		}
 	}
 	return sorted, nil

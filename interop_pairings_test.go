@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/go-zookeeper/zk"
+
+	"zkelect/zkelect/zktest"
+)
+
+// interopRow is somebody who leads in an election, and which of our recipes may join.
+type interopRow struct {
+	name   string
+	family string // how a refusal names it
+	safe   string // "" for none
+	lead   func(m *mixed, row interopRow) (leave func())
+}
+
+// interopRows are the table of the pairings: each row has every one of our recipes as
+// its columns.
+var interopRows = []interopRow{
+	{"curator-latch", "latch", "latch", interopProgram},
+	{"curator-selector", "selector", "selector", interopProgram},
+	{"curator-mutex", "selector", "selector", interopProgram},
+	{"kazoo-election", "kazoo", "kazoo", interopProgram},
+	{"gozookeeper-lock", "selector", "selector", interopProgram},
+	{"n_", "LeaderElectionSupport", "", interopNode("/n_", zk.FlagEphemeral|zk.FlagSequence)},
+	{"plain-node", "plain", "plain", interopNode("", zk.FlagEphemeral)},
+	{"zkelect-latch", "latch", "latch", interopOurs},
+	{"zkelect-selector", "selector", "selector", interopOurs},
+	{"zkelect-kazoo", "kazoo", "kazoo", interopOurs},
+	{"zkelect-plain", "plain", "plain", interopOurs},
+}
+
+// interopRecipes are those of ours.
+var interopRecipes = []string{"latch"} // to be built: selector, kazoo, plain
+
+// interopProgram has one of the programs lead.
+func interopProgram(m *mixed, row interopRow) func() {
+	m.t.Helper()
+	i := slices.IndexFunc(interopKinds, func(k interopKind) bool { return k.name == row.name })
+	m.kind = interopKinds[i]
+	m.enter("other1")
+	m.await("the program to lead", func() bool { return len(m.terms()) == 1 })
+	return func() {
+		m.t.Helper()
+		if _, err := m.others["other1"].ask("release"); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+}
+
+// interopNode has somebody lead of whom there is but a node.
+func interopNode(name string, flags int32) func(*mixed, interopRow) func() {
+	return func(m *mixed, _ interopRow) func() {
+		m.t.Helper()
+		full := m.root + name
+		if err := createAll(m.zk, path.Dir(full), nil, 0); err != nil && !errors.Is(err, zk.ErrNodeExists) {
+			m.t.Fatal(err)
+		}
+		full, err := m.zk.Create(full, []byte("host1"), flags, zk.WorldACL(zk.PermAll))
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		return func() {
+			m.t.Helper()
+			if err := m.zk.Delete(full, -1); err != nil {
+				m.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// interopOurs has another zkelect lead.
+func interopOurs(m *mixed, row interopRow) func() {
+	m.t.Helper()
+	m.start("first", "--recipe", row.safe, "--", "child", "-linger", "0")
+	m.await("the zkelect to lead", func() bool { return len(m.terms()) == 1 })
+	return func() {
+		m.t.Helper()
+		m.signal("first", syscall.SIGTERM)
+	}
+}
+
+// interopPairing has every recipe of ours come where somebody leads. Those that can't be
+// told from it by that one are refused, and it hears and sees nothing of them; the one
+// that it shares a queue with waits for its turn.
+func interopPairing(t *testing.T, room interopRoom, row interopRow) {
+	m := newMixed(t, room, interopKind{})
+	leave := row.lead(m, row)
+	for _, recipe := range interopRecipes {
+		if recipe != row.safe {
+			m.refused(recipe, row)
+		}
+	}
+	if !slices.Contains(interopRecipes, row.safe) {
+		return
+	}
+	// After all the refusals, so that none of them has left anything in its way.
+	m.start("second", "--recipe", row.safe, "--", "child")
+	m.await("the second to wait", func() bool { return m.logged("second", "waiting") > 0 })
+	before := len(m.terms())
+	leave()
+	m.await("the second to lead", func() bool { return len(m.terms()) == before+1 })
+	if now := m.terms()[before]; now.id != "second" {
+		t.Errorf("%s leads, want the one that waited", now.id)
+	}
+}
+
+// refused has a zkelect come that may not join.
+func (m *mixed) refused(recipe string, row interopRow) {
+	m.t.Helper()
+	before, at := m.tree(), zktest.Stamp()
+	zkelect, err := exec.LookPath("zkelect")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	cmd := exec.Command(zkelect, "run", "-q", "--recipe", recipe, "--", "false")
+	cmd.Env = m.env
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 125 {
+		m.t.Errorf("a zkelect of recipe %s beside %s: %v, want exit 125\n%s", recipe, row.name, err, out)
+	}
+	said := string(out)
+	for _, word := range []string{recipe, row.family, m.example()} {
+		if !strings.Contains(said, word) {
+			m.t.Errorf("a zkelect of recipe %s beside %s does not name %s: %s", recipe, row.name, word, said)
+		}
+	}
+	if after := m.tree(); !maps.Equal(before, after) {
+		m.t.Errorf("a zkelect of recipe %s beside %s has changed something:\nbefore %v\nafter  %v", recipe, row.name, before, after)
+	}
+	// Who is alive goes on leading.
+	if terms := m.terms(); len(terms) > 0 {
+		m.await(row.name+" to go on", func() bool { return m.terms()[0].last > at })
+		if terms := m.terms(); len(terms) > 1 {
+			m.t.Errorf("a zkelect of recipe %s beside %s: %s began another term", recipe, row.name, terms[1].id)
+		}
+	}
+}
+
+// example is a node of those who are there.
+func (m *mixed) example() string {
+	m.t.Helper()
+	if nodes := m.queue(); len(nodes) > 0 {
+		return nodes[0]
+	}
+	return "/jobs/e"
+}
+
+// tree is every node of this test's, with what changes when it does. But for the side
+// node, which stands beside the election: programs of others never look there.
+func (m *mixed) tree() map[string]string {
+	m.t.Helper()
+	tree := map[string]string{}
+	var look func(node string)
+	look = func(node string) {
+		names, stat, err := m.zk.Children(node)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		tree[node] = fmt.Sprintf("czxid %d, mzxid %d", stat.Czxid, stat.Mzxid)
+		if strings.HasPrefix(node, m.root) {
+			tree[node] += fmt.Sprintf(", pzxid %d", stat.Pzxid)
+		}
+		for _, name := range names {
+			if name != ".zkelect-e" {
+				look(path.Join(node, name))
+			}
+		}
+	}
+	look("/" + m.chroot)
+	return tree
+}
