@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -127,18 +128,17 @@ func (m *mixed) ids(nodes []string) (ids []string) {
 // handOver ends the nth leadership, and looks at the next one.
 func (m *mixed) handOver(n int) {
 	m.t.Helper()
-	m.await("a leader", func() bool { return len(m.terms()) == n+1 })
+	now := m.term("the first", n)
 	before := m.queue()
 	want := m.ids(before)
 	leader := want[0]
-	if now := m.terms()[n]; now.id != leader {
+	if now.id != leader {
 		m.t.Fatalf("%s leads, want %s: the queue is %v", now.id, leader, want)
 	}
 	m.asksAll(before, n)
 
-	cause := m.end1(leader, m.terms()[n])
-	m.await(fmt.Sprintf("the one after %s (%s)", leader, cause), func() bool { return len(m.terms()) == n+2 })
-	if now := m.terms()[n+1]; now.id != want[1] {
+	cause := m.endTerm(leader, now)
+	if now := m.term(fmt.Sprintf("the one after %s (%s)", leader, cause), n+1); now.id != want[1] {
 		m.t.Fatalf("%s leads after %s (%s), want %s: the queue was %v", now.id, leader, cause, want[1], want)
 	}
 	m.await("the node of "+leader+" to be gone", func() bool { return !slices.Contains(m.queue(), before[0]) })
@@ -153,8 +153,22 @@ func (m *mixed) handOver(n int) {
 	}
 }
 
-// end1 ends the leadership in one of the ways that there are, which it returns.
-func (m *mixed) end1(leader string, term lifespan) (cause string) {
+// term waits for the nth leadership. No other may have begun since, nor lasted so long.
+func (m *mixed) term(who string, n int) lifespan {
+	m.t.Helper()
+	m.await(who+" to lead", func() bool { // by the names alone: to read them all takes a while
+		files, _ := filepath.Glob(filepath.Join(m.stamps, "term-*"))
+		return len(files) > n
+	})
+	terms := m.terms()
+	if len(terms) != n+1 {
+		m.t.Fatalf("%s leads, and after it %s", terms[n].id, terms[n+1].id)
+	}
+	return terms[n]
+}
+
+// endTerm ends the leadership in one of the ways that there are, which it returns.
+func (m *mixed) endTerm(leader string, term lifespan) (cause string) {
 	m.t.Helper()
 	if f := m.others[leader]; f != nil {
 		if m.isMortal(leader) {

@@ -49,7 +49,7 @@ func interopProgram(m *mixed, row interopRow) func() {
 	i := slices.IndexFunc(interopKinds, func(k interopKind) bool { return k.name == row.name })
 	m.kind = interopKinds[i]
 	m.enter("other1")
-	m.await("the program to lead", func() bool { return len(m.terms()) == 1 })
+	m.term("the program", 0)
 	return func() {
 		m.t.Helper()
 		if _, err := m.others["other1"].ask("release"); err != nil {
@@ -83,7 +83,7 @@ func interopNode(name string, flags int32) func(*mixed, interopRow) func() {
 func interopOurs(m *mixed, row interopRow) func() {
 	m.t.Helper()
 	m.start("first", "--recipe", row.safe, "--", "child", "-linger", "0")
-	m.await("the zkelect to lead", func() bool { return len(m.terms()) == 1 })
+	m.term("the zkelect", 0)
 	return func() {
 		m.t.Helper()
 		m.signal("first", syscall.SIGTERM)
@@ -109,8 +109,7 @@ func interopPairing(t *testing.T, room interopRoom, row interopRow) {
 	m.await("the second to wait", func() bool { return m.logged("second", "waiting") > 0 })
 	before := len(m.terms())
 	leave()
-	m.await("the second to lead", func() bool { return len(m.terms()) == before+1 })
-	if now := m.terms()[before]; now.id != "second" {
+	if now := m.term("the second", before); now.id != "second" {
 		t.Errorf("%s leads, want the one that waited", now.id)
 	}
 }
