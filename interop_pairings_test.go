@@ -41,7 +41,7 @@ var interopRows = []interopRow{
 }
 
 // interopRecipes are those of ours.
-var interopRecipes = []string{"latch"} // to be built: selector, kazoo, plain
+var interopRecipes = []string{"latch", "selector", "kazoo", "plain"}
 
 // interopProgram has one of the programs lead.
 func interopProgram(m *mixed, row interopRow) func() {
@@ -101,7 +101,7 @@ func interopPairing(t *testing.T, room interopRoom, row interopRow) {
 			m.refused(recipe, row)
 		}
 	}
-	if !slices.Contains(interopRecipes, row.safe) {
+	if row.safe == "" {
 		return
 	}
 	// After all the refusals, so that none of them has left anything in its way.
