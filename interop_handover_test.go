@@ -43,6 +43,7 @@ func interopHandover(t *testing.T, room interopRoom, kind interopKind) {
 			m.step(n)
 		}
 	}
+	t.Logf("from the last sign of life of one leader to the first of the next: %v", m.pauses)
 }
 
 // mixed is an election of zkelects and others.
@@ -55,11 +56,13 @@ type mixed struct {
 	others map[string]*foreigner
 	owners map[string]string // of the nodes of the queue, by name
 	passed int               // terms of zkelects that we have ended
+	deaths int               // leaderships of those that may die that we have ended
 	starts int
+	pauses map[string][]time.Duration // without a leader, by how the one before ended
 }
 
 func newMixed(t *testing.T, room interopRoom, kind interopKind) *mixed {
-	m := &mixed{crowd: newCrowd(t), room: room, kind: kind, others: map[string]*foreigner{}, owners: map[string]string{}}
+	m := &mixed{crowd: newCrowd(t), room: room, kind: kind, others: map[string]*foreigner{}, owners: map[string]string{}, pauses: map[string][]time.Duration{}}
 	m.zk = zktest.Shared(t).Client(t)
 	m.root = path.Join("/", m.chroot, "/jobs/e")
 	t.Cleanup(m.endOthers)
@@ -103,6 +106,17 @@ func (m *mixed) queue() []string {
 	return nodes
 }
 
+// await is as a crowd's, but of longer steps: here many wait at a time, and most of them
+// for the end of a session or the start of a Java machine.
+func (m *mixed) await(what string, holds func() bool) {
+	m.t.Helper()
+	for deadline := time.Now().Add(bound); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			m.t.Fatalf("waited %v for %s", bound, what)
+		}
+	}
+}
+
 // arrives waits until there is a node that nobody's is yet: it is that one's.
 func (m *mixed) arrives(id string) {
 	m.t.Helper()
@@ -138,11 +152,13 @@ func (m *mixed) handOver(n int) {
 	m.asksAll(before, n)
 
 	cause := m.endTerm(leader, now)
-	if now := m.term(fmt.Sprintf("the one after %s (%s)", leader, cause), n+1); now.id != want[1] {
-		m.t.Fatalf("%s leads after %s (%s), want %s: the queue was %v", now.id, leader, cause, want[1], want)
+	next := m.term(fmt.Sprintf("the one after %s (%s)", leader, cause), n+1)
+	if next.id != want[1] {
+		m.t.Fatalf("%s leads after %s (%s), want %s: the queue was %v", next.id, leader, cause, want[1], want)
 	}
+	m.pauses[cause] = append(m.pauses[cause], time.Duration(next.begin-m.terms()[n].last).Round(time.Millisecond))
 	m.await("the node of "+leader+" to be gone", func() bool { return !slices.Contains(m.queue(), before[0]) })
-	if cause == "kill" {
+	if cause == "kill" || cause == "death" {
 		m.enter(leader)
 	} else {
 		m.arrives(leader)
@@ -172,8 +188,10 @@ func (m *mixed) endTerm(leader string, term lifespan) (cause string) {
 	m.t.Helper()
 	if f := m.others[leader]; f != nil {
 		if m.isMortal(leader) {
-			m.kill(f.job)
-			return "kill"
+			if m.deaths++; m.deaths%2 == 1 { // not always: it takes as long as its session
+				m.kill(f.job)
+				return "death"
+			}
 		}
 		if _, err := f.ask("release"); err != nil {
 			m.t.Fatal(err)

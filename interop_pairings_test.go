@@ -156,8 +156,9 @@ func (m *mixed) example() string {
 	return "/jobs/e"
 }
 
-// tree is every node of this test's, with what changes when it does. But for the side
-// node, which stands beside the election: programs of others never look there.
+// tree is every node of this test's, with what changes when it does. Beside the election
+// too: a side node that a zkelect of the wrong recipe has left would be in the way of the
+// right ones.
 func (m *mixed) tree() map[string]string {
 	m.t.Helper()
 	tree := map[string]string{}
@@ -167,14 +168,9 @@ func (m *mixed) tree() map[string]string {
 		if err != nil {
 			m.t.Fatal(err)
 		}
-		tree[node] = fmt.Sprintf("czxid %d, mzxid %d", stat.Czxid, stat.Mzxid)
-		if strings.HasPrefix(node, m.root) {
-			tree[node] += fmt.Sprintf(", pzxid %d", stat.Pzxid)
-		}
+		tree[node] = fmt.Sprintf("czxid %d, mzxid %d, pzxid %d", stat.Czxid, stat.Mzxid, stat.Pzxid)
 		for _, name := range names {
-			if name != ".zkelect-e" {
-				look(path.Join(node, name))
-			}
+			look(path.Join(node, name))
 		}
 	}
 	look("/" + m.chroot)
