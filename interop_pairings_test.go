@@ -27,17 +27,17 @@ type interopRow struct {
 // interopRows are the table of the pairings: each row has every one of our recipes as
 // its columns.
 var interopRows = []interopRow{
-	{"curator-latch", "latch", "latch", interopProgram},
-	{"curator-selector", "selector", "selector", interopProgram},
-	{"curator-mutex", "selector", "selector", interopProgram},
-	{"kazoo-election", "kazoo", "kazoo", interopProgram},
-	{"gozookeeper-lock", "selector", "selector", interopProgram},
+	{"curator-latch", "(recipe latch)", "latch", interopProgram},
+	{"curator-selector", "(recipe selector)", "selector", interopProgram},
+	{"curator-mutex", "(recipe selector)", "selector", interopProgram},
+	{"kazoo-election", "(recipe kazoo)", "kazoo", interopProgram},
+	{"gozookeeper-lock", "(recipe selector)", "selector", interopProgram},
 	{"n_", "LeaderElectionSupport", "", interopNode("/n_", zk.FlagEphemeral|zk.FlagSequence)},
-	{"plain-node", "plain", "plain", interopNode("", zk.FlagEphemeral)},
-	{"zkelect-latch", "latch", "latch", interopOurs},
-	{"zkelect-selector", "selector", "selector", interopOurs},
-	{"zkelect-kazoo", "kazoo", "kazoo", interopOurs},
-	{"zkelect-plain", "plain", "plain", interopOurs},
+	{"plain-node", "(recipe plain)", "plain", interopNode("", zk.FlagEphemeral)},
+	{"zkelect-latch", "(recipe latch)", "latch", interopOurs},
+	{"zkelect-selector", "(recipe selector)", "selector", interopOurs},
+	{"zkelect-kazoo", "(recipe kazoo)", "kazoo", interopOurs},
+	{"zkelect-plain", "(recipe plain)", "plain", interopOurs},
 }
 
 // interopRecipes are those of ours.
@@ -98,8 +98,12 @@ func interopPairing(t *testing.T, room interopRoom, row interopRow) {
 	leave := row.lead(m, row)
 	for _, recipe := range interopRecipes {
 		if recipe != row.safe {
-			m.refused(recipe, row)
+			m.refused(row, 125, []string{"recipe " + recipe, row.family, m.example()},
+				"run", "-q", "--recipe", recipe, "--", "false")
 		}
+	}
+	if !strings.HasPrefix(row.name, "zkelect-") {
+		m.refused(row, 2, []string{"is not a zkelect"}, "resign", "--no-successor")
 	}
 	if row.safe == "" {
 		return
@@ -114,35 +118,35 @@ func interopPairing(t *testing.T, room interopRoom, row interopRow) {
 	}
 }
 
-// refused has a zkelect come that may not join.
-func (m *mixed) refused(recipe string, row interopRow) {
+// refused runs a zkelect that has to exit with the code, saying why, and without a trace.
+func (m *mixed) refused(row interopRow, code int, why []string, args ...string) {
 	m.t.Helper()
 	before, at := m.tree(), zktest.Stamp()
 	zkelect, err := exec.LookPath("zkelect")
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	cmd := exec.Command(zkelect, "run", "-q", "--recipe", recipe, "--", "false")
+	cmd := exec.Command(zkelect, args...)
 	cmd.Env = m.env
 	out, err := cmd.CombinedOutput()
+	what := fmt.Sprintf("zkelect %s beside %s", strings.Join(args, " "), row.name)
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 125 {
-		m.t.Errorf("a zkelect of recipe %s beside %s: %v, want exit 125\n%s", recipe, row.name, err, out)
+	if !errors.As(err, &exit) || exit.ExitCode() != code {
+		m.t.Errorf("%s: %v, want exit %d\n%s", what, err, code, out)
 	}
-	said := string(out)
-	for _, word := range []string{recipe, row.family, m.example()} {
-		if !strings.Contains(said, word) {
-			m.t.Errorf("a zkelect of recipe %s beside %s does not name %s: %s", recipe, row.name, word, said)
+	for _, words := range why {
+		if !strings.Contains(string(out), words) {
+			m.t.Errorf("%s does not say %q: %s", what, words, out)
 		}
 	}
 	if after := m.tree(); !maps.Equal(before, after) {
-		m.t.Errorf("a zkelect of recipe %s beside %s has changed something:\nbefore %v\nafter  %v", recipe, row.name, before, after)
+		m.t.Errorf("%s has changed something:\nbefore %v\nafter  %v", what, before, after)
 	}
 	// Who is alive goes on leading.
 	if terms := m.terms(); len(terms) > 0 {
 		m.await(row.name+" to go on", func() bool { return m.terms()[0].last > at })
 		if terms := m.terms(); len(terms) > 1 {
-			m.t.Errorf("a zkelect of recipe %s beside %s: %s began another term", recipe, row.name, terms[1].id)
+			m.t.Errorf("%s: %s began another term", what, terms[1].id)
 		}
 	}
 }
