@@ -193,6 +193,10 @@ func (m *mixed) endTerm(leader string, term lifespan) (cause string) {
 				return "death"
 			}
 		}
+		if m.kind.resigns {
+			m.zkelectSays("resign")
+			return "revoke"
+		}
 		if _, err := f.ask("release"); err != nil {
 			m.t.Fatal(err)
 		}

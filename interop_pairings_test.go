@@ -33,6 +33,7 @@ var interopRows = []interopRow{
 	{"kazoo-election", "(recipe kazoo)", "kazoo", interopProgram},
 	{"gozookeeper-lock", "(recipe selector)", "selector", interopProgram},
 	{"n_", "LeaderElectionSupport", "", interopNode("/n_", zk.FlagEphemeral|zk.FlagSequence)},
+	{"hadoop", "Hadoop", "", interopNode("/ActiveStandbyElectorLock", zk.FlagEphemeral)},
 	{"plain-node", "(recipe plain)", "plain", interopNode("", zk.FlagEphemeral)},
 	{"zkelect-latch", "(recipe latch)", "latch", interopOurs},
 	{"zkelect-selector", "(recipe selector)", "selector", interopOurs},

@@ -25,16 +25,18 @@ type interopKind struct {
 	// others: their ids, the paths of their nodes, or nothing.
 	leader       bool
 	participants string
+	resigns      bool // zkelect resign can ask it
 }
 
 // interopKinds are those of testdata/interop.
 var interopKinds = []interopKind{
-	{"curator-latch", "latch", interopJava("Latch"), true, "ids"},
-	{"curator-selector", "selector", interopJava("Selector"), true, "ids"},
-	{"curator-mutex", "selector", interopJava("Mutex"), false, "paths"},
-	{"kazoo-election", "kazoo", interopPython("election.py"), false, "ids"},
-	{"kazoo-lock", "kazoo", interopPython("lock.py"), false, "ids"},
-	{"gozookeeper-lock", "selector", interopGo, false, ""},
+	{name: "curator-latch", recipe: "latch", start: interopJava("Latch"), leader: true, participants: "ids"},
+	{name: "curator-selector", recipe: "selector", start: interopJava("Selector"), leader: true, participants: "ids"},
+	{name: "curator-mutex", recipe: "selector", start: interopJava("Mutex"), participants: "paths"},
+	{name: "curator-revocable", recipe: "selector", start: interopJava("Revocable"), participants: "paths", resigns: true},
+	{name: "kazoo-election", recipe: "kazoo", start: interopPython("election.py"), participants: "ids"},
+	{name: "kazoo-lock", recipe: "kazoo", start: interopPython("lock.py"), participants: "ids"},
+	{name: "gozookeeper-lock", recipe: "selector", start: interopGo},
 }
 
 // TestInterop has zkelects beside programs of other people, which are in testdata/interop.

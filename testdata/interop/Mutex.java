@@ -2,8 +2,8 @@ import java.util.Collection;
 import org.apache.curator.framework.recipes.locks.InterProcessMutex;
 
 /** A participant by Curator's InterProcessMutex. */
-final class Mutex extends Program {
-    private final InterProcessMutex mutex;
+class Mutex extends Program {
+    final InterProcessMutex mutex;
 
     Mutex(String[] args) throws Exception {
         super(args);
@@ -19,6 +19,7 @@ final class Mutex extends Program {
         Thread holder = new Thread(() -> { // the mutex belongs to the thread that took it
             try {
                 while (true) {
+                    prepare();
                     mutex.acquire();
                     leadUntilReleased();
                     mutex.release();
@@ -30,6 +31,9 @@ final class Mutex extends Program {
         }, "holder");
         holder.start();
     }
+
+    /** What is to be done before each time. */
+    void prepare() {}
 
     /** A mutex has no ids: the paths of the nodes. */
     @Override
