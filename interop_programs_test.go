@@ -52,6 +52,15 @@ func TestInterop(t *testing.T) {
 			})
 		}
 	})
+	t.Run("cut off", func(t *testing.T) {
+		t.Parallel()
+		for _, kind := range interopKinds {
+			t.Run(kind.name, func(t *testing.T) {
+				t.Parallel()
+				interopCut(t, room, kind)
+			})
+		}
+	})
 	t.Run("pairings", func(t *testing.T) {
 		t.Parallel()
 		for _, row := range interopRows {
