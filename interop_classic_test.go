@@ -47,12 +47,7 @@ func TestInteropClassic(t *testing.T) {
 		if err := syscall.Kill(now.pid, syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		select {
-		case <-m.members[now.id].done:
-		case <-time.After(bound):
-			t.Fatalf("%s goes on %v after its command", now.id, bound)
-		}
-		if code := m.members[now.id].cmd.ProcessState.ExitCode(); code != 0 {
+		if code := m.ended(now.id); code != 0 {
 			t.Errorf("%s: exit %d, want its command's", now.id, code)
 		}
 	}

@@ -32,12 +32,7 @@ func interopCut(t *testing.T, room interopRoom, kind interopKind) {
 		if now := m.term("the other", 2*n+1); now.id != "other1" {
 			t.Fatalf("%s leads, want the other", now.id)
 		}
-		select {
-		case <-m.members["zk1"].done:
-		case <-time.After(bound):
-			t.Fatalf("the zkelect goes on %v after it was cut off", bound)
-		}
-		if code := m.members["zk1"].cmd.ProcessState.ExitCode(); code != 122 {
+		if code := m.ended("zk1"); code != 122 {
 			t.Errorf("exit %d, want 122: lost", code)
 		}
 		proxy.Heal()

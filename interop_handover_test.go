@@ -237,12 +237,24 @@ func (m *mixed) step(n int) {
 	waiting := slices.DeleteFunc(slices.Clone(queue[1:]), func(id string) bool { return !strings.HasPrefix(id, "zk") })
 	id := waiting[n/3%len(waiting)]
 	m.signal(id, syscall.SIGTERM)
-	<-m.members[id].done
+	m.ended(id)
 	m.enter(id)
 	want := append(slices.DeleteFunc(queue, func(other string) bool { return other == id }), id)
 	if got := m.ids(m.queue()); !slices.Equal(got, want) {
 		m.t.Fatalf("after %s has left and come again the queue is %v, want %v", id, got, want)
 	}
+}
+
+// ended waits for a zkelect's end and returns its exit code.
+func (m *mixed) ended(id string) int {
+	m.t.Helper()
+	j := m.members[id]
+	select {
+	case <-j.done:
+	case <-time.After(bound):
+		m.t.Fatalf("%s goes on after %v", id, bound)
+	}
+	return j.cmd.ProcessState.ExitCode()
 }
 
 // zkelectSays runs another of our commands for the election.
