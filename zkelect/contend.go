@@ -108,7 +108,7 @@ func (p place) safe(ctx context.Context, s session) error {
 	case p.recipe == RecipePlain:
 		return p.free(children, stat)
 	case stat != nil && stat.EphemeralOwner != 0:
-		return fmt.Errorf("%w: %s is an ephemeral node, %s, and can't be the path of recipe %s; use another --path, or --recipe %s for all", ErrUnsafe, p.latch, familyPlain, p.recipe, RecipePlain)
+		return fmt.Errorf("%w: %s is an ephemeral node, an election by itself (recipe %s), and recipe %s needs a path below which nodes can stand; use another --path, or --recipe %s for all", ErrUnsafe, p.latch, RecipePlain, p.recipe, RecipePlain)
 	}
 	return parseQueue(children).safe(p.latch, p.recipe)
 }
