@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -51,14 +49,18 @@ type UncleanTerm struct {
 
 // Election is what status shows.
 type Election struct {
-	Path         string        `json:"path"`
-	Recipe       string        `json:"recipe"`
+	Path string `json:"path"`
+	// Recipe is a Recipe's name; support or hadoop where Program elects; or unknown.
+	Recipe string `json:"recipe"`
+	// Program is what elects there, where that is no recipe of zkelect.
+	Program      string        `json:"program,omitempty"`
 	Leader       *Participant  `json:"leader"`
 	Participants []Participant `json:"participants"`
 	Last         *LastTerm     `json:"last,omitempty"`
 	// Unclean are the terms without a clean end, the oldest first.
 	Unclean []UncleanTerm `json:"unclean,omitempty"`
-	// Warnings are for people: garbage, nodes that are not ephemeral.
+	// Warnings are for people: a mixture of families, garbage, nodes that are not
+	// ephemeral, a sequence near its end. They are few, however many nodes there are.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -69,7 +71,8 @@ type Condition struct {
 	Token    int64  // the current term has this fencing token; 0 is no condition
 }
 
-func (c Condition) fits(leader *Participant) bool {
+// Fits tells whether a leader is as the condition says, without a proof.
+func (c Condition) Fits(leader *Participant) bool {
 	return leader != nil &&
 		(!c.Mine || leader.Host == hostname()) &&
 		(c.LeaderIs == "" || leader.ID == c.LeaderIs) &&
@@ -121,13 +124,25 @@ type snapshot struct {
 	Election
 	place
 	family  family
-	queue   queue   // all children; with one node for all, that one
-	rec     *record // nil without a side node
-	version int32   // of the side node
-	live    string  // the queueing that live names, "" without live
-	term    string  // the leader's queueing
-	ours    bool    // the leader is a zkelect
-	missed  bool    // a node that was listed was gone when it was read
+	queue   queue    // those that count in the family; with one node for all, that one
+	rec     *record  // nil without a side node
+	version int32    // of the side node
+	live    string   // the queueing that live names, "" without live
+	term    string   // the leader's queueing
+	ours    bool     // the leader is a zkelect
+	missed  bool     // who stood first was gone when it was read
+	below   []string // participants with children of their own
+	// takesAll: the family's programs take any child for a participant.
+	takesAll bool
+}
+
+// listing is what is known of a path.
+type listing struct {
+	children []string
+	own      *zk.Stat // nil: nothing stands there
+	data     []byte   // the path's own, where read tells that it came along
+	read     bool
+	noSide   bool // a listing of the parent has no side node
 }
 
 func newSnapshot(path string) *snapshot {
@@ -149,55 +164,78 @@ func (i *Inspector) snapshot(ctx context.Context, path string) (*snapshot, error
 	if err := ValidatePath(path); err != nil {
 		return nil, err
 	}
+	return i.settle(ctx, path, nil)
+}
+
+// settle is snapshot for a path that may have been listed before.
+func (i *Inspector) settle(ctx context.Context, path string, f *listing) (*snapshot, error) {
 	for try := 0; ; try++ {
-		s, fits, err := i.once(ctx, path)
+		if f == nil || try > 0 {
+			f = &listing{}
+			var err error
+			if f.children, f.own, err = placeOf(path, RecipeLatch).children(ctx, i.sess); err != nil {
+				return nil, err
+			}
+		}
+		s, fits, err := i.elected(ctx, path, *f)
 		if err != nil || fits || try == 5 {
 			return s, err
 		}
 	}
 }
 
-func (i *Inspector) once(ctx context.Context, path string) (s *snapshot, fits bool, err error) {
-	s = newSnapshot(path)
-	children, own, err := s.children(ctx, i.sess)
+// elected reads the rest of an election whose path has been listed.
+func (i *Inspector) elected(ctx context.Context, at string, f listing) (s *snapshot, fits bool, err error) {
+	s = newSnapshot(at)
+	live, err := i.readSide(ctx, s, f)
 	if err != nil {
 		return nil, false, err
 	}
-	s.rec, s.version, err = s.readAnyRecord(ctx, i.sess)
-	live := node{}
-	switch {
-	case err == nil:
-		if live, err = i.readLive(ctx, s.place.live); err != nil {
+	if s.rec == nil && participantOf(at) {
+		return nil, false, fmt.Errorf("%w: %s has the name of a participant's node; 'zkelect status %s' shows its election", ErrNoElection, at, path.Dir(at))
+	}
+	s.recognise(f.children, f.own)
+	if s.family == familyUnknown && len(f.children) > 0 && len(s.Warnings) == 0 {
+		return nil, false, fmt.Errorf("%w: nobody elects at %s, whose %d children are no participants; 'zkelect status -r %s' looks below", ErrNoElection, at, len(f.children), at)
+	}
+	if s.family != familyPlain && s.family != familyHadoop {
+		s.sequence(f.own)
+	}
+	nodes := []node{{data: f.data, stat: f.own}}
+	if !f.read || s.family != familyPlain || len(s.queue) == 0 {
+		var denied int
+		if nodes, denied, err = i.readNodes(ctx, s.place, s.queue); err != nil {
 			return nil, false, err
 		}
-		s.live = string(live.data)
-	case errors.Is(err, zk.ErrNoNode) && own == nil:
-		return nil, false, fmt.Errorf("%w: nothing at %s; check --path", ErrNoElection, path)
-	case errors.Is(err, zk.ErrNoNode):
-	case errors.Is(err, zk.ErrNoAuth), errors.Is(err, ErrNode), errors.Is(err, ErrUnsafe):
-		s.warn("%v", err)
-	default:
-		return nil, false, err
-	}
-
-	s.recognise(children, own)
-	if s.family == familyUnknown && len(children) > 0 && len(s.Warnings) == 0 {
-		return nil, false, fmt.Errorf("%w: nobody elects at %s, whose %d children are no participants; 'zkelect status -r %s' looks below", ErrNoElection, path, len(children), path)
-	}
-	s.sequence(own)
-	nodes, err := i.readNodes(ctx, s.place, s.queue)
-	if err != nil {
-		return nil, false, err
-	}
-	for n, name := range s.queue {
-		if nodes[n].stat == nil {
-			s.missed = true
-			continue
+		if denied > 0 {
+			s.warn("the ids of %d nodes of %s may not be read; give the right credentials with --auth-file", denied, at)
 		}
-		s.add(name, nodes[n], n == 0, live.stat)
 	}
+	s.fill(nodes, live.stat)
 	s.last()
 	return s, s.consistent(), nil
+}
+
+// readSide reads what a zkelect keeps beside the path, and returns live.
+func (i *Inspector) readSide(ctx context.Context, s *snapshot, f listing) (live node, err error) {
+	err = zk.ErrNoNode
+	if !f.noSide {
+		s.rec, s.version, err = s.readAnyRecord(ctx, i.sess)
+	}
+	switch {
+	case err == nil:
+		live, err = i.readLive(ctx, s.place.live)
+		s.live = string(live.data)
+		return live, err
+	case errors.Is(err, zk.ErrNoNode) && f.own == nil:
+		return live, fmt.Errorf("%w: nothing at %s; check --path", ErrNoElection, s.Path)
+	case errors.Is(err, zk.ErrNoNode):
+		return live, nil
+	case errors.Is(err, zk.ErrNoAuth), errors.Is(err, ErrNode), errors.Is(err, ErrUnsafe):
+		s.warn("%v", err)
+		return live, nil
+	}
+	return live, err
 }
 
 func (s *snapshot) warn(format string, args ...any) {
@@ -219,14 +257,6 @@ func (s *snapshot) last() {
 		s.Last = &LastTerm{ID: t.ID, Cause: CauseUnclean, Since: t.Since}
 		s.unclean(*t)
 	}
-	if s.Leader != nil {
-		// The slice may have moved since the pointer was taken.
-		for n := range s.Participants {
-			if s.Participants[n].Leader {
-				s.Leader = &s.Participants[n]
-			}
-		}
-	}
 }
 
 func (s *snapshot) unclean(t termRecord) {
@@ -243,10 +273,7 @@ func (s *snapshot) consistent() bool {
 }
 
 func (i *Inspector) readLive(ctx context.Context, path string) (node, error) {
-	n, err := read(ctx, i.sess, func() (n node, err error) {
-		n.data, n.stat, err = i.sess.get(ctx, path)
-		return n, err
-	})
+	n, err := i.readNode(ctx, path)
 	if errors.Is(err, zk.ErrNoNode) {
 		return node{}, nil
 	}
@@ -254,32 +281,45 @@ func (i *Inspector) readLive(ctx context.Context, path string) (node, error) {
 }
 
 // readNodes reads the nodes of a queue, some at a time. The stat of one that is
-// gone is nil.
-func (i *Inspector) readNodes(ctx context.Context, p place, q queue) ([]node, error) {
-	nodes := make([]node, len(q))
+// gone is nil. Of those that may not be read, name and owner can still be shown.
+func (i *Inspector) readNodes(ctx context.Context, p place, q queue) (nodes []node, denied int, err error) {
+	nodes = make([]node, len(q))
 	errs := make([]error, len(q))
+	refused := make([]bool, len(q))
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, 16) // as many as the library queues
+	slots := make(chan struct{}, underWay)
 	for n := range q {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			nodes[n], errs[n] = read(ctx, i.sess, func() (got node, err error) {
-				got.data, got.stat, err = i.sess.get(ctx, p.node(q[n].name))
-				return got, err
-			})
-			switch {
-			case errors.Is(errs[n], zk.ErrNoNode):
+			nodes[n], errs[n] = i.readNode(ctx, p.node(q[n].name))
+			if refused[n] = errors.Is(errs[n], zk.ErrNoAuth); refused[n] {
+				var stat *zk.Stat
+				stat, errs[n] = read(ctx, i.sess, func() (*zk.Stat, error) { return i.sess.exists(ctx, p.node(q[n].name)) })
+				nodes[n] = node{stat: stat}
+			}
+			if errors.Is(errs[n], zk.ErrNoNode) {
 				nodes[n], errs[n] = node{}, nil
-			case errors.Is(errs[n], zk.ErrNoAuth):
-				// Its name and owner can still be shown.
-				stat, err := read(ctx, i.sess, func() (*zk.Stat, error) { return i.sess.exists(ctx, p.node(q[n].name)) })
-				nodes[n], errs[n] = node{stat: stat}, err
 			}
 		})
 	}
 	wg.Wait()
-	return nodes, errors.Join(errs...)
+	for n := range q {
+		if err == nil {
+			err = errs[n]
+		}
+		if refused[n] {
+			denied++
+		}
+	}
+	return nodes, denied, err
+}
+
+func (i *Inspector) readNode(ctx context.Context, path string) (node, error) {
+	return read(ctx, i.sess, func() (n node, err error) {
+		n.data, n.stat, err = i.sess.get(ctx, path)
+		return n, err
+	})
 }
 
 // Holds tells whether there is a leader that fits the condition, proved by a
@@ -298,7 +338,7 @@ func (i *Inspector) Holds(ctx context.Context, path string, cond Condition) (boo
 				ops = append(ops, check(s.place.live))
 			}
 		}
-		if !cond.fits(s.Leader) {
+		if !cond.Fits(s.Leader) {
 			return false, &s.Election, nil
 		}
 		_, err = i.sess.multi(ctx, ops...)
@@ -330,70 +370,4 @@ func (i *Inspector) stillOwned(ctx context.Context, leader *Participant) error {
 		err = zk.ErrNoNode
 	}
 	return err
-}
-
-// Elections calls each with every election at or below root. It asks the
-// servers one listing a node.
-func (i *Inspector) Elections(ctx context.Context, root string, each func(*Election) error) error {
-	if root != "/" {
-		if err := ValidatePath(root); err != nil {
-			return err
-		}
-		dir, name := path.Split(root)
-		siblings, err := i.list(ctx, path.Clean(dir))
-		if err != nil {
-			return err
-		}
-		return i.descend(ctx, root, slices.Contains(siblings, sidePrefix+name), each)
-	}
-	return i.descend(ctx, root, false, each)
-}
-
-// list is the children of a node, none where it is missing or ephemeral.
-func (i *Inspector) list(ctx context.Context, dir string) ([]string, error) {
-	children, err := read(ctx, i.sess, func() ([]string, error) {
-		children, _, err := i.sess.children(ctx, dir)
-		return children, err
-	})
-	if errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrNoAuth) {
-		return nil, nil
-	}
-	return children, err
-}
-
-func (i *Inspector) descend(ctx context.Context, dir string, hasSide bool, each func(*Election) error) error {
-	children, err := i.list(ctx, dir)
-	if err != nil {
-		return err
-	}
-	election := hasSide
-	var below []string
-	for _, n := range newQueue(children, familyUnknown) {
-		switch {
-		case n.family != familyUnknown:
-			election = true
-		case dir == "/" && n.name == "zookeeper":
-		case strings.HasPrefix(n.name, sidePrefix):
-			if name := strings.TrimPrefix(n.name, sidePrefix); !slices.Contains(children, name) {
-				below = append(below, name) // a container that was reaped
-			}
-		default:
-			below = append(below, n.name)
-		}
-	}
-	if election {
-		e, err := i.Inspect(ctx, dir)
-		if err == nil {
-			err = each(e)
-		}
-		if err != nil && !errors.Is(err, ErrNoElection) {
-			return err
-		}
-	}
-	for _, name := range below {
-		if err := i.descend(ctx, path.Join(dir, name), slices.Contains(children, sidePrefix+name), each); err != nil {
-			return err
-		}
-	}
-	return nil
 }

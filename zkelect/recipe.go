@@ -54,18 +54,18 @@ const (
 	familyReadWrite
 )
 
-// families says of each what made its nodes, in a sentence about one of them, and
-// what status calls it.
-var families = [...]struct{ made, recipe string }{
-	familyUnknown:   {"of another kind of program", "unknown"},
-	familyLatch:     {"of a Curator LeaderLatch (recipe latch)", "latch"},
-	familyLock:      {"of a Curator LeaderSelector or InterProcessMutex, or of go-zookeeper's Lock (recipe selector)", "selector"},
-	familyKazoo:     {"of kazoo's Election or Lock (recipe kazoo)", "kazoo"},
-	familyPlain:     {"of an election on one ephemeral node (recipe plain)", "plain"},
-	familyReader:    {"of kazoo's ReadLock", "kazoo"},
-	familySupport:   {"of ZooKeeper's LeaderElectionSupport", "support"},
-	familyHadoop:    {"of Hadoop's ActiveStandbyElector", "hadoop"},
-	familyReadWrite: {"of a Curator InterProcessReadWriteLock", "unknown"},
+// families says of each what made its nodes, in a sentence about one of them, what
+// status calls it, and the program where that is no recipe of ours.
+var families = [...]struct{ made, recipe, program string }{
+	familyUnknown:   {"of another kind of program", "unknown", ""},
+	familyLatch:     {"of a Curator LeaderLatch (recipe latch)", "latch", ""},
+	familyLock:      {"of a Curator LeaderSelector or InterProcessMutex, or of go-zookeeper's Lock (recipe selector)", "selector", ""},
+	familyKazoo:     {"of kazoo's Election or Lock (recipe kazoo)", "kazoo", ""},
+	familyPlain:     {"of an election on one ephemeral node (recipe plain)", "plain", ""},
+	familyReader:    {"of kazoo's ReadLock", "kazoo", ""},
+	familySupport:   {"of ZooKeeper's LeaderElectionSupport", "support", "ZooKeeper's LeaderElectionSupport"},
+	familyHadoop:    {"of Hadoop's ActiveStandbyElector", "hadoop", "Hadoop's ActiveStandbyElector"},
+	familyReadWrite: {"of a Curator InterProcessReadWriteLock", "unknown", "Curator's InterProcessReadWriteLock"},
 }
 
 // String says whose a node is.
@@ -101,6 +101,7 @@ const (
 	latchMark       = "latch-"
 	lockMark        = "lock-"
 	kazooMark       = "__lock__"
+	readMark        = "-__READ__"
 	uuidLen         = 36 // with dashes; 32 without
 	sequenceLen     = 10 // %010d of a signed 32-bit integer
 )
@@ -118,7 +119,7 @@ var namings = [...]struct {
 	{"", 32, kazooMark, familyKazoo},
 	{"", 32, "__rlock__", familyReader},
 	{"", 0, "n_", familySupport},
-	{protectedPrefix, uuidLen, "-__READ__", familyReadWrite},
+	{protectedPrefix, uuidLen, readMark, familyReadWrite}, // may hold beside others of its kind
 	{protectedPrefix, uuidLen, "-__WRIT__", familyReadWrite},
 }
 
@@ -246,7 +247,8 @@ func splitHostPID(id string) (host string, pid int) {
 // sortKey is what the programs of a family sort children by. Those of Curator's
 // LockInternals sort all there are, by what follows the last mark, or by the whole
 // name (standardFixForSorting in StandardLockInternalsDriver, Curator 5.4). The
-// others look at their own kind alone, so that strangers come last.
+// others look at their own kind alone, so that strangers come last: kazoo's sort what
+// follows the mark as a string, and LeaderElectionSupport sorts numbers.
 func (f family) sortKey(n nodeName) string {
 	switch f {
 	case familyLatch:
@@ -254,10 +256,19 @@ func (f family) sortKey(n nodeName) string {
 	case familyLock:
 		return after(n.name, lockMark)
 	}
-	if n.family == f && n.sequence >= 0 {
-		return n.name[len(n.name)-sequenceLen:]
+	switch {
+	case n.family != f || n.sequence < 0 && !n.overrun():
+		return "~" + n.name
+	case f == familyKazoo:
+		return after(n.name, kazooMark)
 	}
-	return "~" + n.name
+	return fmt.Sprintf("%010d", n.sequence+1<<31)
+}
+
+// overrun tells whether the number in a name is negative: the counter has run over its
+// end. Where there is no number the sequence is negative too.
+func (n nodeName) overrun() bool {
+	return n.sequence < 0 && n.family != familyUnknown && n.family != familyHadoop && n.family != familyPlain
 }
 
 func after(name, mark string) string {

@@ -111,7 +111,10 @@ func TestSortKeys(t *testing.T) {
 		{familyLock, "_c_f261bcda-2df8-4bf0-b67e-063205c27182-latch-0000000000", "_c_f261bcda-2df8-4bf0-b67e-063205c27182-latch-0000000000"},
 		{familyKazoo, "6d1166b6bdbc4a49845acbb9226d8d0b__lock__0000000003", "0000000003"},
 		{familyKazoo, "n_0000000001", "~n_0000000001"},
-		{familySupport, "n_0000000001", "0000000001"},
+		{familyKazoo, "6d1166b6bdbc4a49845acbb9226d8d0b__lock__-2147483648", "-2147483648"},
+		{familySupport, "n_0000000001", "2147483649"}, // by the number
+		{familySupport, "n_-000000001", "2147483647"},
+		{familySupport, "n_-2147483648", "0000000000"},
 		{familySupport, "x", "~x"},
 	} {
 		if got := c.family.sortKey(parseNode(c.name)); got != c.key {
