@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"path"
 	"reflect"
 	"strconv"
@@ -132,7 +134,7 @@ func (p *program) statusAction(f *statusFlags, args []string) error {
 func (p *program) status(ctx context.Context, f *statusFlags, i inspector, log *slog.Logger) error {
 	switch {
 	case f.recursive:
-		return p.statusAll(ctx, f, i)
+		return p.statusAll(ctx, f, i, log)
 	case f.watch:
 		return p.statusWatch(ctx, f, i, log)
 	}
@@ -197,16 +199,22 @@ func (p *program) statusWatch(ctx context.Context, f *statusFlags, i inspector, 
 	}
 }
 
+// maxWarned is how many elections have their warnings printed by -r.
+const maxWarned = 10
+
 // statusAll prints a line for each election, as it is found.
-func (p *program) statusAll(ctx context.Context, f *statusFlags, i inspector) error {
-	found := false
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+func (p *program) statusAll(ctx context.Context, f *statusFlags, i inspector, log *slog.Logger) error {
+	found, warned := false, 0
+	w := cmdline.NewColumns(p.stdout)
 	if f.output == "table" && f.shows() {
-		fmt.Fprintln(w, "PATH\tLEADER\tSINCE\tWAITING")
+		_ = w.Row("PATH", "LEADER", "SINCE", "WAITING", "RECIPE") // written with those that follow
 	}
 	err := i.Elections(ctx, f.path, func(e *zkelect.Election) error {
 		holds := e.Leader != nil
 		if f.cond != (zkelect.Condition{}) {
+			if !f.cond.Fits(e.Leader) {
+				return nil
+			}
 			var err error
 			if holds, _, err = i.Holds(ctx, e.Path, f.cond); err != nil && !errors.Is(err, zkelect.ErrNoElection) {
 				return err
@@ -215,28 +223,46 @@ func (p *program) statusAll(ctx context.Context, f *statusFlags, i inspector) er
 			}
 		}
 		found = found || holds
-		switch {
-		case !f.shows():
-		case f.output == "json":
-			return writeJSON(p.stdout, e)
-		case f.output == "id" && e.Leader != nil:
-			fmt.Fprintf(w, "%s\t%s\n", cmdline.Printable(e.Path), cmdline.Printable(e.Leader.ID))
-		case f.output == "table":
-			id, since, waiting := "-", "-", len(e.Participants)
-			if e.Leader != nil {
-				id, since, waiting = cmdline.Printable(e.Leader.ID), age(e.Leader.Since), waiting-1
+		if len(e.Warnings) > 0 {
+			if warned++; warned <= maxWarned && f.shows() {
+				f.warn(e, log)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\n", cmdline.Printable(e.Path), id, since, waiting)
 		}
-		return nil
+		return f.showLine(p.stdout, w, e)
 	})
-	if flushed := w.Flush(); err == nil {
-		err = flushed
+	var unread *zkelect.UnreadError
+	if err == nil || errors.As(err, &unread) {
+		err = cmp.Or(w.Flush(), err)
+	}
+	if warned > maxWarned && f.shows() {
+		log.Warn("more elections have warnings, which -o json shows", "elections", warned-maxWarned)
+	}
+	if unread != nil && found && errors.As(err, &unread) {
+		log.Warn(unread.Error())
+		err = nil
 	}
 	if err == nil && !found {
 		return errNo
 	}
 	return err
+}
+
+// showLine prints one election of many.
+func (f *statusFlags) showLine(to io.Writer, w *cmdline.Columns, e *zkelect.Election) error {
+	switch {
+	case !f.shows():
+	case f.output == "json":
+		return writeJSON(to, e)
+	case f.output == "id" && e.Leader != nil:
+		return w.Row(cmdline.Printable(e.Path), cmdline.Printable(e.Leader.ID))
+	case f.output == "table":
+		id, since, waiting := "-", "-", len(e.Participants)
+		if e.Leader != nil {
+			id, since, waiting = who(e.Leader.ID), age(e.Leader.Since), waiting-1
+		}
+		return w.Row(cmdline.Printable(e.Path), id, since, strconv.Itoa(waiting), cmdline.Printable(e.Recipe))
+	}
+	return nil
 }
 
 // shows tells whether the answer is printed. Under -q the exit code is the
@@ -245,9 +271,7 @@ func (f *statusFlags) shows() bool { return !f.quiet || f.outputFlag.Given }
 
 // show prints an election in the form that was asked for.
 func (f *statusFlags) show(w io.Writer, e *zkelect.Election, log *slog.Logger) {
-	for _, warning := range e.Warnings {
-		log.Warn(warning, "path", e.Path)
-	}
+	f.warn(e, log)
 	switch {
 	case !f.shows():
 	case f.output == "json":
@@ -264,13 +288,36 @@ func (f *statusFlags) show(w io.Writer, e *zkelect.Election, log *slog.Logger) {
 	}
 }
 
+// warn prints the warnings of an election.
+func (f *statusFlags) warn(e *zkelect.Election, log *slog.Logger) {
+	for _, warning := range e.Warnings {
+		log.Warn(warning, "path", e.Path)
+	}
+}
+
+// who is an id for people. Programs of Curator's lock family write none, or their
+// host's address, unless they are given one.
+func who(id string) string {
+	if id == "" {
+		return "(no id)"
+	}
+	if _, err := netip.ParseAddr(id); err == nil {
+		return cmdline.Printable(id) + " (address)"
+	}
+	return cmdline.Printable(id)
+}
+
 // writeTable is an election for people.
 func writeTable(to io.Writer, e *zkelect.Election) {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	defer w.Flush()
-	fmt.Fprintf(w, "ELECTION\t%s (%s)\n", cmdline.Printable(e.Path), cmdline.Printable(e.Recipe))
+	recipe := cmdline.Printable(e.Recipe)
+	if e.Program != "" {
+		recipe += ": " + e.Program
+	}
+	fmt.Fprintf(w, "ELECTION\t%s (%s)\n", cmdline.Printable(e.Path), recipe)
 	if l := e.Leader; l != nil {
-		fmt.Fprintf(w, "LEADER\t%s\n", cmdline.Printable(l.ID))
+		fmt.Fprintf(w, "LEADER\t%s\n", who(l.ID))
 		if l.Host != "" {
 			fmt.Fprintf(w, "HOST\t%s\n", cmdline.Printable(l.Host))
 		}
@@ -281,7 +328,9 @@ func writeTable(to io.Writer, e *zkelect.Election) {
 		if l.FencingToken != 0 {
 			fmt.Fprintf(w, "TOKEN\t%d\n", l.FencingToken)
 		}
-		fmt.Fprintf(w, "SESSION\t%s\n", cmdline.Printable(l.Session))
+		if !l.Persistent {
+			fmt.Fprintf(w, "SESSION\t%s\n", cmdline.Printable(l.Session))
+		}
 	} else {
 		fmt.Fprintln(w, "LEADER\tnone")
 	}
@@ -300,7 +349,10 @@ func writeTable(to io.Writer, e *zkelect.Election) {
 		if x.Leader {
 			state = "leads"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", n+1, cmdline.Printable(x.ID), state, age(x.Since))
+		if x.Persistent {
+			state += ", not ephemeral"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", n+1, who(x.ID), state, age(x.Since))
 	}
 }
 

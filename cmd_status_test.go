@@ -94,6 +94,32 @@ func TestStatusTable(t *testing.T) {
 	}
 }
 
+// Programs of others leave out what zkelects have.
+func TestStatusTableOfOthers(t *testing.T) {
+	old := time.Now().Add(-time.Minute)
+	leader := zkelect.Participant{Node: "/x/n_0000000001", Sequence: 1, Session: "0x0", Since: old, Leader: true, Persistent: true}
+	e := &zkelect.Election{Path: "/x", Recipe: "support", Program: "ZooKeeper's LeaderElectionSupport", Leader: &leader, Participants: []zkelect.Participant{
+		leader, {ID: "10.1.2.3", Session: "0x2", Since: old}, {ID: "fe80::1%\x1b[2J", Since: old, Persistent: true}, {ID: "web1", Since: old}}}
+	c := call{inspector: &fakeInspector{elections: []*zkelect.Election{e}}}
+	if code := c.zkelect("status", "/x"); code != 0 {
+		t.Error(code, &c.stderr)
+	}
+	text := c.stdout.String()
+	for _, want := range []string{"ELECTION  /x (support: ZooKeeper's LeaderElectionSupport)\nLEADER    (no id)\nSINCE ", "\n1  (no id) ", " leads, not ephemeral  1m\n",
+		"\n2  10.1.2.3 (address) ", " waits                 1m\n", `\n3  fe80::1%\x1b[2J (address)  waits, not ephemeral`[2:], "\n4  web1 "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "SESSION") {
+		t.Error(text)
+	}
+	c.zkelect("status", "-o", "json", "/x")
+	if text := c.stdout.String(); !strings.Contains(text, `"program":"ZooKeeper's LeaderElectionSupport"`) || !strings.Contains(text, `"persistent":true`) {
+		t.Error(text)
+	}
+}
+
 func TestStatusJSON(t *testing.T) {
 	c := call{inspector: &fakeInspector{elections: []*zkelect.Election{billing()}}}
 	if code := c.zkelect("status", "/jobs/billing", "-o", "json"); code != 0 {
@@ -214,17 +240,38 @@ func TestStatusRecursive(t *testing.T) {
 		t.Error(code, &c.stderr)
 	}
 	lines := strings.Split(c.stdout.String(), "\n")
-	if len(lines) != 4 || !strings.HasPrefix(lines[0], "PATH           LEADER     SINCE") || !strings.HasPrefix(lines[1], "/jobs/billing  web1:4121  ") || strings.Join(strings.Fields(lines[2]), " ") != "/jobs/idle - - 0" {
+	if len(lines) != 4 || !strings.HasPrefix(lines[0], "PATH           LEADER     SINCE") || !strings.HasPrefix(lines[1], "/jobs/billing  web1:4121  ") || strings.Join(strings.Fields(lines[2]), " ") != "/jobs/idle - - 0 latch" {
 		t.Errorf("%q", lines)
 	}
+	// Some nodes could not be looked into: one line, and no answer where nobody leads.
+	f.err = &zkelect.UnreadError{Nodes: 3, First: "/jobs/secret", Err: zkelect.ErrDenied}
+	if code := c.zkelect("status", "-r", "/jobs"); code != 0 || strings.Count(c.stderr.String(), "\n") != 1 || !strings.Contains(c.stderr.String(), "3 nodes") {
+		t.Error(code, &c.stderr)
+	}
+	f.elections = f.elections[1:]
+	if code := c.zkelect("status", "-r", "/jobs"); code != 2 || !strings.Contains(c.stdout.String(), "/jobs/idle") || !strings.Contains(c.stderr.String(), "/jobs/secret") {
+		t.Error(code, &c.stdout, &c.stderr)
+	}
+	f.elections, f.err = []*zkelect.Election{billing(), leaderless()}, nil
 	if c.zkelect("status", "-r", "-ojson", "/jobs"); strings.Count(c.stdout.String(), "\n") != 2 {
 		t.Error(&c.stdout)
 	}
 	if c.zkelect("status", "-r", "-oid", "/jobs"); c.stdout.String() != "/jobs/billing  web1:4121\n" {
 		t.Errorf("%q", &c.stdout)
 	}
-	f.holds = func(path string) (bool, error) { return path == "/jobs/none", nil }
-	if code := c.zkelect("status", "-rqo", "json", "--mine", "/jobs"); code != 1 || c.stdout.Len() > 0 {
-		t.Error(code, &c.stdout)
+	asked := 0
+	f.holds = func(path string) (bool, error) { asked++; return path == "/jobs/none", nil }
+	if code := c.zkelect("status", "-rqo", "json", "--leader-is", "web1:4121", "/jobs"); code != 1 || c.stdout.Len() > 0 || asked != 1 {
+		t.Error(code, asked, &c.stdout)
+	}
+	// Of many elections with warnings the first are shown.
+	for n := range 30 {
+		e := leaderless()
+		e.Path, e.Warnings = fmt.Sprint("/jobs/", n), []string{"a mixture"}
+		f.elections = append(f.elections, e)
+	}
+	c.zkelect("status", "-r", "/jobs")
+	if text := c.stderr.String(); strings.Count(text, "\n") != 11 || !strings.Contains(text, "path=/jobs/9") || !strings.Contains(text, "elections=20") {
+		t.Error(text)
 	}
 }
