@@ -164,7 +164,7 @@ func (w *walk) arrived(ctx context.Context, s *stop) error {
 	case s.path == w.root, errors.Is(s.err, errSessionLost):
 		return s.err
 	default:
-		if w.unread.Nodes == 0 {
+		if w.unread.Nodes == 0 || s.path < w.unread.First { // so that it is the same each time
 			w.unread.First, w.unread.Err = s.path, s.err
 		}
 		w.unread.Nodes++
