@@ -202,7 +202,7 @@ func (w *walk) look(ctx context.Context, s *stop) {
 		switch {
 		case errors.Is(s.err, ErrNoElection) && (s.path != w.root || f.own != nil):
 			s.err = nil
-		case s.err == nil:
+		case s.err == nil && (e.family != familyUnknown || e.rec != nil || len(e.Warnings) > 0):
 			s.election = &e.Election
 		}
 	}
