@@ -194,3 +194,42 @@ func TestStatusOfThousands(t *testing.T) {
 		t.Errorf("%d kB for 5000 elections, %d kB for 500", large, small)
 	}
 }
+
+// A queue of thousands, and data that are nobody's name.
+func TestStatusOfOddities(t *testing.T) {
+	t.Parallel()
+	const waiters = 20_000
+	server := zktest.Start(t)
+	f := &forest{T: t, conn: server.Client(t)}
+	f.add("/huge", "", 0)
+	for n := range waiters {
+		f.add("/huge/6d1166b6bdbc4a49845acbb9226d8d0b__lock__", fmt.Sprintf("web%d", n), zk.FlagEphemeralSequential)
+	}
+	f.flush()
+	lines, took, kB := peak(t, "status", "-s", server.Addr(), "--timeout", "60s", "/huge")
+	t.Logf("%d in one queue: %v, %d kB at the most", waiters, took.Round(time.Millisecond), kB)
+	if last := strings.Fields(lines[len(lines)-1]); last[0] != strconv.Itoa(waiters) || last[1] != fmt.Sprintf("web%d", waiters-1) || last[2] != "waits" {
+		t.Errorf("the last line: %q", last)
+	}
+
+	f.add("/odd", "", 0)
+	f.add("/odd/ActiveStandbyElectorLock", strings.Repeat("\x00\x1b[2J\n\xff", 140_000), zk.FlagEphemeral)
+	f.flush()
+	for n := range 1000 { // children that are nothing
+		f.add(fmt.Sprintf("/odd/\u00e4 %d \\", n), strings.Repeat("x", 1000), 0)
+	}
+	f.flush()
+	for _, output := range []string{"table", "id", "json"} {
+		for _, flag := range []string{"", "-r"} {
+			args := []string{"status", "-s", server.Addr(), "-o", output, "/odd"}
+			if flag != "" {
+				args = append(args, flag)
+			}
+			lines, _, _ := peak(t, args...)
+			text := strings.Join(lines, "\n")
+			if len(text) > 20_000 || strings.ContainsAny(text, "\x00\x1b\xff") || !strings.Contains(text, `x00`) && output != "json" || len(lines) > 10 {
+				t.Errorf("-o %s %s: %d lines, %d bytes: %.200q", output, flag, len(lines), len(text), text)
+			}
+		}
+	}
+}

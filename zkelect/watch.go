@@ -60,6 +60,7 @@ func (i *Inspector) armed(ctx context.Context, path string) (*snapshot, func() e
 	p := placeOf(path, RecipeLatch)
 	var poll <-chan time.Time
 	_, queue, err := i.sess.childrenW(ctx, p.latch)
+	there := err == nil
 	if errors.Is(err, zk.ErrNoNode) {
 		poll, err = time.After(missingPoll), nil
 	}
@@ -80,7 +81,11 @@ func (i *Inspector) armed(ctx context.Context, path string) (*snapshot, func() e
 	_, _, changed := i.sess.status()
 	e, err := i.snapshot(ctx, path)
 	if errors.Is(err, ErrNoElection) {
-		e, err = newSnapshot(path), nil
+		e = newSnapshot(path)
+		if there { // but no election
+			e.warn("%v", err)
+		}
+		err = nil
 	}
 	return e, func() error {
 		select {
