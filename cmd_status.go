@@ -125,7 +125,10 @@ func (p *program) statusAction(f *statusFlags, args []string) error {
 	}
 	defer i.Close()
 	err = p.status(ctx, f, i, log)
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) && f.recursive:
+		return fmt.Errorf("not all below %s was seen on %s within %v; give a longer --timeout", f.path, f.servers, f.timeout)
+	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer on %s from %s within %v; check the servers, or give a longer --timeout", f.path, f.servers, f.timeout)
 	}
 	return err
@@ -204,7 +207,7 @@ const maxWarned = 10
 
 // statusAll prints a line for each election, as it is found.
 func (p *program) statusAll(ctx context.Context, f *statusFlags, i inspector, log *slog.Logger) error {
-	found, warned := false, 0
+	found, shown, warned := false, 0, 0
 	w := cmdline.NewColumns(p.stdout)
 	if f.output == "table" && f.shows() {
 		_ = w.Row("PATH", "LEADER", "SINCE", "WAITING", "RECIPE") // written with those that follow
@@ -223,6 +226,7 @@ func (p *program) statusAll(ctx context.Context, f *statusFlags, i inspector, lo
 			}
 		}
 		found = found || holds
+		shown++
 		if len(e.Warnings) > 0 {
 			if warned++; warned <= maxWarned && f.shows() {
 				f.warn(e, log)
@@ -231,17 +235,18 @@ func (p *program) statusAll(ctx context.Context, f *statusFlags, i inspector, lo
 		return f.showLine(p.stdout, w, e)
 	})
 	var unread *zkelect.UnreadError
-	if err == nil || errors.As(err, &unread) {
+	partly := errors.As(err, &unread)
+	if err == nil || partly || shown > 0 {
 		err = cmp.Or(w.Flush(), err)
 	}
 	if warned > maxWarned && f.shows() {
 		log.Warn("more elections have warnings, which -o json shows", "elections", warned-maxWarned)
 	}
-	if unread != nil && found && errors.As(err, &unread) {
+	switch {
+	case partly && found && p.stdout.Err == nil:
 		log.Warn(unread.Error())
-		err = nil
-	}
-	if err == nil && !found {
+		return nil
+	case err == nil && !found:
 		return errNo
 	}
 	return err

@@ -252,6 +252,11 @@ func TestStatusRecursive(t *testing.T) {
 	if code := c.zkelect("status", "-r", "/jobs"); code != 2 || !strings.Contains(c.stdout.String(), "/jobs/idle") || !strings.Contains(c.stderr.String(), "/jobs/secret") {
 		t.Error(code, &c.stdout, &c.stderr)
 	}
+	// The time is over: what was found is shown.
+	f.err = context.DeadlineExceeded
+	if code := c.zkelect("status", "-r", "/jobs"); code != 2 || !strings.Contains(c.stdout.String(), "/jobs/idle") || !strings.Contains(c.stderr.String(), "not all below /jobs was seen") {
+		t.Error(code, &c.stdout, &c.stderr)
+	}
 	f.elections, f.err = []*zkelect.Election{billing(), leaderless()}, nil
 	if c.zkelect("status", "-r", "-ojson", "/jobs"); strings.Count(c.stdout.String(), "\n") != 2 {
 		t.Error(&c.stdout)

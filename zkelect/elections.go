@@ -218,39 +218,27 @@ func (w *walk) mayBe(path string, f listing) bool {
 // below are the children that are still to be looked at: not those in the queue of an
 // election, unless they have children themselves, nor side nodes.
 func below(children []string, e *snapshot) []name {
-	names := map[string]*name{}
-	for _, c := range children {
-		switch known := parseNode(c).family != familyUnknown; {
-		case strings.HasPrefix(c, sidePrefix), e != nil && (known || e.takesAll):
+	sorted := slices.Sorted(slices.Values(children))
+	listed := func(c string) bool { _, ok := slices.BinarySearch(sorted, c); return ok }
+	var names []name
+	for _, c := range sorted {
+		election, side := strings.CutPrefix(c, sidePrefix)
+		switch {
+		case side && (election == "" || listed(election)):
+		case side:
+			names = append(names, name{name: election, side: true, absent: true})
+		case e != nil && (e.takesAll || parseNode(c).family != familyUnknown):
 		default:
-			names[c] = &name{name: c}
+			names = append(names, name{name: c, side: listed(sidePrefix + c)})
 		}
 	}
 	if e != nil {
 		for _, c := range e.below {
-			names[c] = &name{name: c}
+			names = append(names, name{name: c, side: listed(sidePrefix + c)})
 		}
 	}
-	listed := make(map[string]bool, len(children))
-	for _, c := range children {
-		listed[c] = true
-	}
-	for _, c := range children {
-		election, ok := strings.CutPrefix(c, sidePrefix)
-		switch {
-		case !ok || election == "":
-		case names[election] != nil:
-			names[election].side = true
-		case !listed[election]:
-			names[election] = &name{name: election, side: true, absent: true}
-		}
-	}
-	in := make([]name, 0, len(names))
-	for _, n := range names {
-		in = append(in, *n)
-	}
-	slices.SortFunc(in, func(a, b name) int { return cmp.Compare(a.name, b.name) })
-	return in
+	slices.SortFunc(names, func(a, b name) int { return cmp.Compare(a.name, b.name) })
+	return names
 }
 
 // list reads a node's children and its own stat. Of one that is probably ephemeral it
