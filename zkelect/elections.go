@@ -79,8 +79,9 @@ type ahead struct {
 type level struct {
 	dir   string
 	names []name
-	// leaves: the last one seen was ephemeral. Its data are wanted too, and where the
-	// next one is like it, reading these first tells that there are no children.
+	// leaves: the last one seen was ephemeral. Of such a node the data are wanted, and
+	// their stat tells that there are no children: one request, not two, where those
+	// side by side are alike.
 	leaves bool
 }
 
@@ -95,8 +96,8 @@ type stop struct {
 	name
 	path      string
 	of        *level
-	leaf      bool // it is probably ephemeral
-	over      bool
+	leaf      bool      // it is probably ephemeral
+	over      bool      // it has been looked at, and waits for its turn
 	election  *Election // nil: none
 	ephemeral bool
 	below     []name
