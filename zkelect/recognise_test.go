@@ -2,6 +2,7 @@ package zkelect
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"path"
 	"slices"
 	"strings"
@@ -189,5 +190,39 @@ func TestRecognise(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Whatever stands somewhere, a reader says few words about it.
+func TestRecogniseAnything(t *testing.T) {
+	for seed := range uint64(3000) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		c := scene{own: int64(r.IntN(3) - 1), recipe: []string{"", "", "latch", "kazoo", "plain", "later"}[r.IntN(6)], data: map[string]string{}}
+		for range r.IntN(12) {
+			name := names[r.IntN(len(names))].name
+			c.children = append(c.children, name)
+			c.data[name] = strings.Repeat("\x00\x1b", r.IntN(2)*r.IntN(1000))
+			if r.IntN(4) == 0 {
+				c.gone = append(c.gone, name)
+			}
+			if r.IntN(4) == 0 {
+				c.persistent = append(c.persistent, name)
+			}
+		}
+		if c.own == 1 {
+			c.children = nil
+		}
+		if c.recipe != "" && r.IntN(2) == 0 {
+			c.term, c.live, c.liveOwner = "x", "x", int64(8+r.IntN(2))
+		}
+		s := c.read()
+		if len(s.Warnings) > len(families)+5 || len(s.Participants) > len(c.children)+1 || s.Leader != nil && s.Leader != &s.Participants[0] {
+			t.Fatalf("seed %d: %+v", seed, s.Election)
+		}
+		for _, p := range s.Participants {
+			if len(p.ID) > 4*maxIDLen || strings.ContainsAny(p.ID, "\x00\x1b") {
+				t.Fatalf("id %q", p.ID)
+			}
+		}
 	}
 }
