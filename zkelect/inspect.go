@@ -15,7 +15,7 @@ import (
 type Participant struct {
 	ID           string    `json:"id"`
 	Node         string    `json:"node"`
-	Sequence     int64     `json:"sequence"`
+	Sequence     int64     `json:"sequence"` // -1 where the name has none
 	Session      string    `json:"session"`
 	FencingToken int64     `json:"fencing_token,omitempty"`
 	Since        time.Time `json:"since"` // leading since, or queued since; server's clock
