@@ -21,8 +21,8 @@ import (
 )
 
 const statusHelp = `Shows who leads, who waits, in the order in which they would lead, and how
-the last term ended. It joins nothing and changes nothing. Elections of Curator,
-kazoo, go-zookeeper, Hadoop and others are recognised by their nodes.
+the last term ended. It joins nothing and changes nothing. It knows the
+elections of Curator, kazoo, go-zookeeper, Hadoop and others by their nodes.
 
 Exit code, as grep: 0 there is a leader (or what was asked holds), 1 not, 2
 an error. With -q it is the whole answer, unless -o asks for an output.
