@@ -2,6 +2,7 @@ package zkelect
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -154,7 +155,7 @@ func TestPlainHerd(t *testing.T) {
 		const waiters = 40
 		a, _ := w.lead("a", fakePlan{})
 		for i := range waiters {
-			w.wait(string(rune('A' + i)))
+			w.wait(fmt.Sprint("w", i))
 		}
 		creates := 0
 		w.whenExecuted(func(_ *fakeSession, r *fakeRequest, _ fakeAnswer) {
