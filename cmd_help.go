@@ -53,7 +53,7 @@ func (p *program) noCommand(ctx *cli.Context) error {
 		return p.usage("the flag %s stands before any command; give the command first, as in 'zkelect run %s ...'", name, name)
 	}
 	var names []string
-	for _, c := range p.app.Commands {
+	for _, c := range p.app.VisibleCommands() {
 		names = append(names, c.Name)
 	}
 	return p.usage("unknown command %q%s", first, cmdline.DidYouMean(first, names, ""))

@@ -42,6 +42,7 @@ type inspector interface {
 	Holds(ctx context.Context, path string, cond zkelect.Condition) (bool, *zkelect.Election, error)
 	Watch(ctx context.Context, path string, each func(*zkelect.Election) bool) error
 	Elections(ctx context.Context, root string, each func(*zkelect.Election) error) error
+	Browse(ctx context.Context, dir, prefix string) ([]zkelect.Below, error)
 	Close()
 }
 

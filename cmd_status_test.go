@@ -21,6 +21,13 @@ type fakeInspector struct {
 
 func (f *fakeInspector) Close() {}
 
+func (f *fakeInspector) Browse(ctx context.Context, _, _ string) ([]zkelect.Below, error) {
+	if f.hang {
+		<-ctx.Done()
+	}
+	return []zkelect.Below{{Path: "/jobs/a:b", Election: true}, {Path: "/jobs/c", Folder: true}}, f.err
+}
+
 func (f *fakeInspector) Inspect(ctx context.Context, path string) (*zkelect.Election, error) {
 	if f.hang {
 		<-ctx.Done()

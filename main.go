@@ -135,6 +135,7 @@ type program struct {
 	getenv  func(string) string
 	app     *cli.App
 	command string // the one that runs
+	made    []*settings
 
 	run    func(context.Context, zkelect.RunConfig) (zkelect.Outcome, error)
 	resign func(context.Context, zkelect.ResignConfig) (*zkelect.Resigned, error)
@@ -162,7 +163,8 @@ func newProgram(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) s
 		// Only main exits.
 		ExitErrHandler: func(*cli.Context, error) {},
 		Action:         p.noCommand,
-		Commands:       []*cli.Command{p.runCommand(), p.statusCommand(), p.resignCommand(), p.helpCommand(), p.versionCommand()},
+		Commands: []*cli.Command{p.runCommand(), p.statusCommand(), p.resignCommand(), p.helpCommand(), p.versionCommand(),
+			p.completionCommand(), p.completeCommand()},
 	}
 	for _, c := range p.app.Commands {
 		c.HideHelp, c.SkipFlagParsing = true, true
@@ -259,7 +261,7 @@ func (p *program) newSettings(level string) *settings {
 		{Name: "servers", Short: "s", Env: "ZKELECT_SERVERS", Arg: "SERVERS", Preset: zkelect.DefaultServers, Set: cmdline.Text(&s.servers),
 			Usage: "ZooKeeper's connect string, host:port,host:port/chroot"},
 		s.pathFlag,
-		{Name: "recipe", Env: "ZKELECT_RECIPE", Arg: "RECIPE", Preset: "latch", Set: setRecipe,
+		{Name: "recipe", Env: "ZKELECT_RECIPE", Arg: "RECIPE", Preset: "latch", Set: setRecipe, Words: []string{"latch", "selector", "kazoo", "plain"},
 			Usage: "how the participants are named and ordered: latch (as Curator's LeaderLatch), selector (its LeaderSelector and mutex, go-zookeeper's Lock), kazoo or plain (one node for all)"},
 		{Name: "session-timeout", Env: "ZKELECT_SESSION_TIMEOUT", Arg: "DURATION", Preset: "30s", Set: cmdline.Positive(&s.sessionTimeout),
 			Usage: "asked of the servers, which may grant another"},
@@ -269,6 +271,7 @@ func (p *program) newSettings(level string) *settings {
 		{Name: "quiet", Short: "q", Set: cmdline.Bool(&s.quiet), Usage: "errors only"},
 		{Name: "help", Short: "h", Set: func(string) error { return cmdline.ErrHelp }, Usage: "show this help"},
 	}
+	p.made = append(p.made, s)
 	return s
 }
 

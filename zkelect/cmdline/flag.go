@@ -3,6 +3,7 @@
 package cmdline
 
 import (
+	"errors"
 	"flag"
 	"slices"
 
@@ -19,6 +20,8 @@ type Flag struct {
 	Usage       string
 	Preset      string             // its default, in words
 	Set         func(string) error // takes the value: Text, Bool, Duration, ...
+	// Words are values to offer where Set, being no OneOf, names none: see Values.
+	Words []string
 
 	Given   bool   // on the command line or by the variable
 	FromEnv bool   // by the variable
@@ -28,6 +31,19 @@ type Flag struct {
 func (f *Flag) take(value string) error {
 	f.Given, f.Value = true, value
 	return f.Set(value)
+}
+
+// noWord is no value of any flag: no command line and no variable can hold it.
+const noWord = "\x00"
+
+// Values are the words that the flag takes, those of OneOf for one: it is asked with
+// a value that every Set refuses, so that they need not be said twice.
+func (f *Flag) Values() []string {
+	var refused *noneOf
+	if len(f.Words) == 0 && f.TakesValue() && errors.As(f.Set(noWord), &refused) {
+		return refused.names
+	}
+	return f.Words
 }
 
 // Apply does nothing: urfave's own parser is not used.

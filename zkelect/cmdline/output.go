@@ -56,3 +56,20 @@ func Printable(s string) string {
 	}
 	return b.String()
 }
+
+// Shorten is the beginning of s, in whole words, where it is longer than width.
+func Shorten(s string, width int) string {
+	if utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	end, count := 0, 0
+	for i, r := range s {
+		if count++; count >= width {
+			break
+		}
+		if r == ' ' {
+			end = i
+		}
+	}
+	return s[:end] + "…"
+}

@@ -45,14 +45,24 @@ func Parse(flags []*Flag, args []string, permute bool, getenv func(string) strin
 		}
 	}
 	for _, f := range flags {
-		if value := getenv(f.Env); f.Env != "" && !f.Given && value != "" {
-			f.FromEnv = true
-			if err := f.take(value); err != nil {
-				return nil, fmt.Errorf("%s: %w", f.Env, err)
-			}
+		if err := f.fromEnv(getenv); err != nil {
+			return nil, err
 		}
 	}
 	return rest, nil
+}
+
+// fromEnv gives a flag that was not given the value of its variable.
+func (f *Flag) fromEnv(getenv func(string) string) error {
+	value := getenv(f.Env)
+	if f.Env == "" || f.Given || value == "" {
+		return nil
+	}
+	f.FromEnv = true
+	if err := f.take(value); err != nil {
+		return fmt.Errorf("%s: %w", f.Env, err)
+	}
+	return nil
 }
 
 func parseLong(flags []*Flag, arg string, args []string) ([]string, error) {
@@ -63,7 +73,7 @@ func parseLong(flags []*Flag, arg string, args []string) ([]string, error) {
 		for _, f := range flags {
 			names = append(names, f.Name)
 		}
-		return nil, fmt.Errorf("unknown flag --%s%s", name, DidYouMean(name, names, "--"))
+		return args, fmt.Errorf("unknown flag --%s%s", name, DidYouMean(name, names, "--"))
 	}
 	return give(flags[i], "--"+name, value, sticks, args)
 }
@@ -72,13 +82,13 @@ func parseShort(flags []*Flag, arg string, args []string) ([]string, error) {
 	// Go's own flags have one dash; here -path would be -p ath.
 	name, _, _ := strings.Cut(arg, "=")
 	if slices.ContainsFunc(flags, func(f *Flag) bool { return f.Name == name }) {
-		return nil, fmt.Errorf("unknown flag -%s; did you mean --%s?", name, name)
+		return args, fmt.Errorf("unknown flag -%s; did you mean --%s?", name, name)
 	}
 	for {
 		i := slices.IndexFunc(flags, func(f *Flag) bool { return f.Short != "" && f.Short == arg[:1] })
 		if i < 0 {
 			r, _ := utf8.DecodeRuneInString(arg)
-			return nil, fmt.Errorf("unknown flag -%c", r)
+			return args, fmt.Errorf("unknown flag -%c", r)
 		}
 		f, name := flags[i], "-"+arg[:1]
 		arg = arg[1:]
@@ -91,23 +101,35 @@ func parseShort(flags []*Flag, arg string, args []string) ([]string, error) {
 	}
 }
 
-// give gives a flag its value: what sticks to it, else the next argument.
+// give gives a flag its value: what sticks to it, else the next argument. It
+// returns the arguments that are left, also where the value is refused: Complete
+// goes on there.
 func give(f *Flag, name, value string, sticks bool, args []string) ([]string, error) {
 	switch {
 	case sticks:
 	case f.Arg == "":
 		value = "true"
 	case len(args) == 0:
-		return nil, fmt.Errorf("the flag %s lacks its value, %s", name, f.Arg)
+		return nil, &lacksValue{f, name}
 	default:
 		value, args = args[0], args[1:]
 	}
 	if err := f.take(value); errors.Is(err, ErrHelp) {
-		return nil, err
+		return args, err
 	} else if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return args, fmt.Errorf("%s: %w", name, err)
 	}
 	return args, nil
+}
+
+// lacksValue is a flag at the end of the line whose value does not follow.
+type lacksValue struct {
+	flag *Flag
+	name string
+}
+
+func (e *lacksValue) Error() string {
+	return fmt.Sprintf("the flag %s lacks its value, %s", e.name, e.flag.Arg)
 }
 
 // DidYouMean is a hint, to be put behind an error, where one of the names is at

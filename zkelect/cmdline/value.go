@@ -15,8 +15,11 @@ import (
 // script forgot to set.
 func Text(to *string) func(string) error {
 	return func(s string) error {
-		if s == "" {
+		switch s {
+		case "":
 			return errors.New("its value is empty")
+		case noWord:
+			return errors.New("its value is no text")
 		}
 		*to = s
 		return nil
@@ -43,11 +46,21 @@ func OneOf[T any](to *T, names []string, values []T) func(string) error {
 	return func(s string) error {
 		i := slices.Index(names, s)
 		if i < 0 {
-			return fmt.Errorf("%q is none of %s", s, strings.Join(names, ", "))
+			return &noneOf{s, names}
 		}
 		*to = values[i]
 		return nil
 	}
+}
+
+// noneOf is OneOf's refusal.
+type noneOf struct {
+	value string
+	names []string
+}
+
+func (e *noneOf) Error() string {
+	return fmt.Sprintf("%q is none of %s", e.value, strings.Join(e.names, ", "))
 }
 
 // Signal takes what ParseSignal reads.
@@ -56,6 +69,17 @@ func Signal(to *syscall.Signal) func(string) error {
 		*to, err = ParseSignal(s)
 		return err
 	}
+}
+
+// SignalNames are the names that ParseSignal knows, in the order of the numbers.
+func SignalNames() []string {
+	var names []string
+	for sig := syscall.Signal(1); sig < 34; sig++ {
+		if name := unix.SignalName(sig); name != "" {
+			names = append(names, strings.TrimPrefix(name, "SIG"))
+		}
+	}
+	return names
 }
 
 // ParseSignal reads TERM, SIGTERM, 15, RTMIN+1 or RTMAX-1, the last two as
