@@ -86,9 +86,27 @@ fresh: ## as root: demo and test from a new clone on a bare Debian in a chroot
 	.ci/fresh
 
 # Builds only what isn't there, since root often has no Go on its path.
-install: bin/zkelect ## copy the binary to DESTDIR/PREFIX/bin
+install: bin/zkelect ## copy binary, manual pages and completions to DESTDIR/PREFIX
 	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 bin/zkelect "$(DESTDIR)$(PREFIX)/bin/zkelect"
+	$(MAKE) man SHARE="$(DESTDIR)$(PREFIX)/share"
+
+# What writes them: bin/zkelect, or one that runs here where that is for another machine.
+ZKELECT ?= bin/zkelect
+SHARE ?= bin/share
+
+# Where man and the shells look, below /usr/share and /usr/local/share.
+man: bin/zkelect ## write manual pages and completions below bin/share
+	@install -d "$(SHARE)/man/man1" "$(SHARE)/bash-completion/completions" \
+		"$(SHARE)/zsh/site-functions" "$(SHARE)/fish/vendor_completions.d"; \
+	write() { file="$(SHARE)/$$1" && shift && $(ZKELECT) "$$@" >"$$file" && chmod 644 "$$file"; }; set -e; \
+	write man/man1/zkelect.1 help --man; \
+	for command in run status resign; do \
+		write man/man1/zkelect-$$command.1 help --man $$command; \
+	done; \
+	write bash-completion/completions/zkelect completion bash; \
+	write zsh/site-functions/_zkelect completion zsh; \
+	write fish/vendor_completions.d/zkelect.fish completion fish
 
 bin/zkelect:
 	$(MAKE) build
@@ -99,4 +117,4 @@ clean: ## remove what build made
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all build demo test soak matrix chaos model lint bench fuzz fresh install clean help
+.PHONY: all build demo test soak matrix chaos model lint bench fuzz fresh install man clean help

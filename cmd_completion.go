@@ -15,9 +15,9 @@ import (
 	"zkelect/zkelect/cmdline"
 )
 
-const completionHelp = `Prints what a shell needs to complete zkelect's command lines: flags and their
-values, paths and ids as the servers have them now. 'make install' puts it
-where the shells look. Elsewhere:
+const completionHelp = `Prints what a shell needs to complete zkelect's command lines: flags, their
+values, paths, and ids as the servers have them now. 'make install' puts it
+where the shells look.
 
 Examples:
   # in ~/.bashrc
@@ -95,10 +95,7 @@ func (p *program) complete(words []string) {
 		return
 	}
 
-	var flags []*cmdline.Flag
-	for _, f := range c.Flags {
-		flags = append(flags, f.(*cmdline.Flag))
-	}
+	flags := flagsOf(c)
 	runs := strings.Contains(c.UsageText, "CMD")
 	pos := cmdline.Complete(flags, words[1:], !runs, p.getenv)
 	switch {

@@ -16,7 +16,7 @@ var version string
 
 func (p *program) versionCommand() *cli.Command {
 	return &cli.Command{
-		Name: "version", Usage: "show the version",
+		Name: "version", Usage: "show the version", UsageText: "zkelect version",
 		Action: func(ctx *cli.Context) error {
 			if first := ctx.Args().First(); first == "--help" || first == "-h" {
 				return cmdline.ErrHelp

@@ -66,13 +66,20 @@ PS1='ready> '
 
 var typists = map[string]typist{
 	"bash": {args: []string{"--noprofile", "--rcfile", "rc", "-i"}, rc: "rc", text: showArguments, keys: "\x1b*"}, // insert-completions
-	"zsh": {args: []string{"-d", "-i"}, rc: ".zshrc", keys: "\x18a", text: "autoload -U compinit && compinit -u -D\n" + showArguments + `
+	"zsh":  {args: []string{"-d", "-i"}, rc: ".zshrc", keys: "\x18a", text: "autoload -U compinit && compinit -u -D\n" + showArguments + zshAll},
+	"zsh installed": {args: []string{"-d", "-i"}, rc: ".zshrc", keys: "\x18a", text: `
+mkdir functions && zkelect completion zsh >functions/_zkelect
+fpath=($PWD/functions $fpath)
+autoload -U compinit && compinit -u -D
+` + strings.Replace(showArguments, "source", "#", 1) + zshAll},
+}
+
+const zshAll = `
 zle -C all complete-word _generic
 bindkey '^Xa' all
 zstyle ':completion:all:*' completer _all_matches _complete
 zstyle ':completion:all:*' insert true
-`},
-}
+`
 
 // completionStage has elections, one of them with participants, and a file.
 func completionStage(t *testing.T, shell string) *stage {
@@ -89,9 +96,10 @@ func completionStage(t *testing.T, shell string) *stage {
 }
 
 func TestCompletionTyped(t *testing.T) {
-	for shell, how := range typists {
-		t.Run(shell, func(t *testing.T) {
+	for name, how := range typists {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			shell, _, _ := strings.Cut(name, " ")
 			s := completionStage(t, shell)
 			s.file(how.rc, how.text)
 			screen := s.terminal(shell, how.args...)

@@ -154,7 +154,7 @@ func newProgram(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) s
 		Name:        "zkelect",
 		Usage:       "run a command on exactly one of many hosts, elected by ZooKeeper",
 		UsageText:   "zkelect run [flags] -- CMD [ARG...]\nzkelect status [flags] [PATH]\nzkelect resign [flags] [PATH]",
-		Description: "Flags stand after the command's name. 'zkelect COMMAND --help' shows them.",
+		Description: programHelp,
 		Version:     programVersion(),
 		Reader:      stdin, Writer: stdout, ErrWriter: stderr,
 		// Flags are parsed by cmdline.Parse: see there. So urfave's help flags

@@ -143,8 +143,16 @@ func TestUsageErrorOfAVariableNamesIt(t *testing.T) {
 
 func TestHelpAndVersion(t *testing.T) {
 	var c call
-	for _, args := range []string{"help", "--help", "-h", "help run", "run --help", "run -h", "run -nqh", "help status",
-		"status /x --help", "help resign", "resign -h", "help help", "help version", "version --help", "version", "--version", "-v"} {
+	lines := []string{"help", "--help", "-h", "help run", "run --help", "run -h", "run -nqh", "help status",
+		"status /x --help", "help resign", "resign -h", "help help", "help version", "version --help", "version", "--version", "-v"}
+	texts := []string{programHelp}
+	for _, command := range newProgram(nil, nil, nil, os.Getenv).app.VisibleCommands() {
+		lines, texts = append(lines, "help "+command.Name, command.Name+" --help"), append(texts, command.Description)
+		if command.Name != "version" && !strings.Contains(command.Description, "Examples:\n  ") {
+			t.Errorf("the help of %s has no examples", command.Name)
+		}
+	}
+	for _, args := range lines {
 		if code := c.zkelect(strings.Fields(args)...); code != 0 || c.stdout.Len() == 0 || c.stderr.Len() > 0 {
 			t.Errorf("%s: exit %d, %s%s", args, code, &c.stdout, &c.stderr)
 		}
@@ -154,7 +162,7 @@ func TestHelpAndVersion(t *testing.T) {
 			}
 		}
 	}
-	for _, text := range []string{runHelp, statusHelp, resignHelp} {
+	for _, text := range texts {
 		for line := range strings.Lines(text) {
 			if len(strings.TrimSuffix(line, "\n")) > 77 {
 				t.Errorf("would be broken in two: %s", line)
