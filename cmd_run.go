@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,7 +12,9 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
+	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -44,6 +47,7 @@ type runFlags struct {
 	cfg      zkelect.RunConfig
 	wait     *cmdline.Flag
 	conflict int
+	dryRun   bool
 }
 
 // runEnd is how a run ended that got past its flags.
@@ -87,6 +91,8 @@ func (p *program) runCommand() *cli.Command {
 			Usage: "the ensemble's tickTime, for the lease's margin"},
 		{Name: "isolate", Arg: "HOW", Preset: "auto", Usage: "what holds CMD's processes together: auto, pidns, cgroup or none",
 			Set: cmdline.OneOf(&f.cfg.Isolate, []string{"auto", "pidns", "cgroup", "none"}, []zkelect.Isolation{zkelect.IsolateAuto, zkelect.IsolatePIDNS, zkelect.IsolateCgroup, zkelect.IsolateNone})},
+		{Name: "dry-run", Set: cmdline.Bool(&f.dryRun),
+			Usage: "connect and show what would be done; join and change nothing. The exit code is 0 where CMD would run, now or in its turn, else that of a run"},
 	}, f.options...)
 	return &cli.Command{
 		Name: "run", Usage: "run a command while leading", UsageText: "zkelect run [flags] -- CMD [ARG...]",
@@ -153,7 +159,17 @@ func (p *program) runAction(f *runFlags, args []string) error {
 		f.nameDefault(log)
 		err = p.refuseNested(f.cfg.Config)
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case f.dryRun:
+		var plan *zkelect.Plan
+		if plan, err = p.plan(context.Background(), f.cfg); err == nil {
+			return f.showPlan(p.stdout, plan)
+		}
+		if errors.Is(err, zkelect.ErrNotLeader) {
+			outcome.Cause = zkelect.CauseNotLeader
+		}
+	default:
 		f.cfg.Settings = f.environment(f.cfg.Config)
 		// Not TSTP: while only waiting, Ctrl-Z may suspend us as any program.
 		f.cfg.Signals = catchSignals(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT,
@@ -226,6 +242,58 @@ func (s *settings) environment(cfg zkelect.Config) []string {
 		env = append(env, "ZKELECT_LOG_FORMAT="+s.format)
 	}
 	return env
+}
+
+// showPlan says what a run would do.
+func (f *runFlags) showPlan(to io.Writer, plan *zkelect.Plan) error {
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
+	line("ELECTION", "%s (%s) on %s", cmdline.Printable(f.path), f.recipe, cmdline.Printable(f.servers))
+	leader := "none"
+	if e := plan.Election; e != nil && e.Leader != nil {
+		leader = cmdline.Printable(e.Leader.ID)
+	}
+	line("LEADER", "%s", leader)
+	switch {
+	case plan.Ahead > 0 && f.recipe == zkelect.RecipePlain:
+		line("POSITION", "%s would wait for the node, in no order", cmdline.Printable(plan.ID))
+	case plan.Ahead > 0:
+		line("POSITION", "%s would wait behind %s (%d ahead)", cmdline.Printable(plan.ID), cmdline.Printable(plan.Election.Participants[plan.Ahead-1].ID), plan.Ahead)
+	case plan.Blocked:
+		line("POSITION", "%s would lead once the processes of the leader before are dead", cmdline.Printable(plan.ID))
+	default:
+		line("POSITION", "%s would lead at once", cmdline.Printable(plan.ID))
+	}
+	if plan.Election != nil {
+		for _, u := range plan.Election.Unclean {
+			line("UNCLEAN", "%s", uncleanTerm(u))
+		}
+	}
+	acl := map[zkelect.ACLMode]string{
+		zkelect.ACLOpen: "open: everyone may do everything", zkelect.ACLCreator: "creator: who has the credentials may do everything, everyone may read",
+		zkelect.ACLPrivate: "private: only who has the credentials may do anything",
+	}
+	line("ACL", "%s", acl[plan.ACL])
+	if len(plan.Makes) > 0 {
+		line("MAKES", "%s", cmdline.Printable(strings.Join(plan.Makes, " ")))
+	}
+	line("SESSION", "%v (asked for %v)", plan.Granted, plan.Asked)
+	l := plan.Lease
+	line("LEASE", "%v from a heartbeat, one every %v; without an answer the stop begins after %v", l.Deadline, l.Heartbeat, l.Stop)
+	needs := ""
+	if l.Needed > 0 {
+		needs = fmt.Sprintf(" (%v needs a session timeout of %v)", f.cfg.StopTimeout, l.Needed)
+	}
+	line("GRACE", "%v%s", l.Grace, needs)
+	words := []string{plan.Program}
+	for _, arg := range f.cfg.Command[1:] {
+		if arg == "" || strings.ContainsAny(arg, " \t\n'\"\\$") {
+			arg = strconv.Quote(arg)
+		}
+		words = append(words, arg)
+	}
+	line("COMMAND", "%s", cmdline.Printable(strings.Join(words, " ")))
+	return w.Flush()
 }
 
 // logEnd writes the last line, whatever the level: it tells the child's exit

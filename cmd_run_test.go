@@ -105,6 +105,34 @@ func TestRunConfig(t *testing.T) {
 	}
 }
 
+func TestDryRunShowsThePlan(t *testing.T) {
+	e := billing()
+	e.Unclean = []zkelect.UncleanTerm{{ID: "web3:77", Node: "/jobs/billing/x", Lease: 30_000}}
+	c := call{plan: &zkelect.Plan{Program: "/bin/sleep", ID: "web4:1", ACL: zkelect.ACLCreator, Asked: 30 * time.Second, Granted: 20 * time.Second, Election: e, Ahead: 2,
+		Makes: []string{"/jobs", "/jobs/.zkelect-billing"}, Lease: zkelect.LeasePlan{Heartbeat: 2 * time.Second, Stop: 12 * time.Second, Deadline: 16 * time.Second, Grace: 3 * time.Second, Needed: 24 * time.Second}}}
+	if code := c.zkelect("run", "--dry-run", "-p", "/jobs/billing", "sleep", "a b", ""); code != 0 || c.stderr.Len() > 0 {
+		t.Errorf("exit %d: %s", code, &c.stderr)
+	}
+	const want = `ELECTION  /jobs/billing (latch) on 127.0.0.1:2181
+LEADER    web1:4121
+POSITION  web4:1 would wait behind evil\x1b[2J\n (2 ahead)
+UNCLEAN   web3:77 (x), lease 30s
+ACL       creator: who has the credentials may do everything, everyone may read
+MAKES     /jobs /jobs/.zkelect-billing
+SESSION   20s (asked for 30s)
+LEASE     16s from a heartbeat, one every 2s; without an answer the stop begins after 12s
+GRACE     3s (5s needs a session timeout of 24s)
+COMMAND   /bin/sleep "a b" ""
+`
+	if c.stdout.String() != want {
+		t.Error(c.stdout.String())
+	}
+	c.plan, c.err = nil, fmt.Errorf("x leads: %w", zkelect.ErrNotLeader)
+	if code := c.zkelect("run", "--dry-run", "-nE", "9", "-p", "/x", "true"); code != 9 || !strings.Contains(c.stderr.String(), "cause=not-leader code=9") {
+		t.Errorf("exit %d: %s", code, &c.stderr)
+	}
+}
+
 func TestTakeoverFlagsRefused(t *testing.T) {
 	for _, test := range []struct{ args, says string }{
 		{"--takeover-delay -1s", "negative"},

@@ -138,6 +138,7 @@ type program struct {
 	made    []*settings
 
 	run    func(context.Context, zkelect.RunConfig) (zkelect.Outcome, error)
+	plan   func(context.Context, zkelect.RunConfig) (*zkelect.Plan, error)
 	resign func(context.Context, zkelect.ResignConfig) (*zkelect.Resigned, error)
 	open   func(context.Context, zkelect.Config) (inspector, error)
 }
@@ -145,7 +146,7 @@ type program struct {
 func newProgram(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) *program {
 	p := &program{
 		stdin: stdin, stdout: &cmdline.Answer{To: stdout}, stderr: stderr, getenv: getenv,
-		run: zkelect.Run, resign: zkelect.Resign,
+		run: zkelect.Run, plan: zkelect.DryRun, resign: zkelect.Resign,
 		open: func(ctx context.Context, cfg zkelect.Config) (inspector, error) {
 			return zkelect.Open(ctx, cfg)
 		},

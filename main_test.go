@@ -24,6 +24,7 @@ type call struct {
 	resign zkelect.ResignConfig
 	open   zkelect.Config
 
+	plan      *zkelect.Plan
 	outcome   zkelect.Outcome
 	err       error
 	resigned  *zkelect.Resigned
@@ -39,6 +40,10 @@ func (c *call) zkelect(args ...string) int {
 	p.run = func(_ context.Context, cfg zkelect.RunConfig) (zkelect.Outcome, error) {
 		c.run = cfg
 		return c.outcome, c.err
+	}
+	p.plan = func(_ context.Context, cfg zkelect.RunConfig) (*zkelect.Plan, error) {
+		c.run = cfg
+		return c.plan, c.err
 	}
 	p.resign = func(_ context.Context, cfg zkelect.ResignConfig) (*zkelect.Resigned, error) {
 		c.resign = cfg

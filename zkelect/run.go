@@ -53,29 +53,11 @@ var withheld = []string{"ZKELECT_AUTH", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHD
 // too. Both are reapers of orphaned descendants (PR_SET_CHILD_SUBREAPER), so that
 // none of them escapes.
 func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
-	failed := Outcome{Cause: CauseError}
-	if len(cfg.Command) == 0 {
-		return failed, fmt.Errorf("%w: no command", ErrConfig)
-	}
-	program, err := child.Look(cfg.Command[0])
+	r, err := newRunner(cfg)
 	if err != nil {
-		return failed, err
+		return Outcome{Cause: CauseError}, err
 	}
-	c, err := NewCandidate(cfg.CandidateConfig)
-	if err != nil {
-		return failed, err
-	}
-	r := &runner{cfg: cfg, c: c, program: program, started: make(chan *child.Process)}
-	c.host = r
-	if cfg.FenceCommand != "" {
-		if r.shell, err = child.Look("sh"); err != nil {
-			return failed, fmt.Errorf("the fence command needs a shell: %v", err)
-		}
-		c.cfg.Fence = r.fence
-	}
-	if err := r.tryIsolation(); err != nil {
-		return failed, err
-	}
+	c := r.c
 	if child.BestEffort {
 		c.cfg.emit(EventBestEffort)
 	}
@@ -83,6 +65,30 @@ func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
 	go r.passSignals(done)
 	defer close(done)
 	return c.Run(ctx, r.start)
+}
+
+// newRunner refuses what can be seen to fail before anybody is disturbed.
+func newRunner(cfg RunConfig) (*runner, error) {
+	if len(cfg.Command) == 0 {
+		return nil, fmt.Errorf("%w: no command", ErrConfig)
+	}
+	program, err := child.Look(cfg.Command[0])
+	if err != nil {
+		return nil, err
+	}
+	c, err := NewCandidate(cfg.CandidateConfig)
+	if err != nil {
+		return nil, err
+	}
+	r := &runner{cfg: cfg, c: c, program: program, started: make(chan *child.Process)}
+	c.host = r
+	if cfg.FenceCommand != "" {
+		if r.shell, err = child.Look("sh"); err != nil {
+			return nil, fmt.Errorf("the fence command needs a shell: %v", err)
+		}
+		c.cfg.Fence = r.fence
+	}
+	return r, r.tryIsolation()
 }
 
 // LogFile returns a writer to f, for a log, that cannot be stopped by "stty

@@ -227,11 +227,15 @@ func (p place) mayUse(ctx context.Context, s session) error {
 				return err
 			}
 		case err == nil:
-			return fmt.Errorf("%w: %s has version %d, the last there is; stop everybody in this election, delete it and start again", ErrNode, p.side, impossible)
+			return lastVersion(p.side)
 		default:
 			return denied(err, "use", p.side)
 		}
 	}
+}
+
+func lastVersion(node string) error {
+	return fmt.Errorf("%w: %s has version %d, the last there is; stop everybody in this election, delete it and start again", ErrNode, node, impossible)
 }
 
 // ensure makes dir and its parents as the programs of the family do: Curator's
