@@ -284,7 +284,7 @@ func (f *statusFlags) show(w io.Writer, e *zkelect.Election, log *slog.Logger) {
 	case f.output == "json":
 		_ = writeJSON(w, e)
 	case f.output == "table":
-		writeTable(w, e)
+		writeTable(w, e, cmdline.EmphasisOn(w, f.getenv))
 		if f.watch {
 			fmt.Fprintln(w)
 		}
@@ -314,8 +314,8 @@ func who(id string) string {
 	return cmdline.Printable(id)
 }
 
-// writeTable is an election for people.
-func writeTable(to io.Writer, e *zkelect.Election) {
+// writeTable is an election for people, in bold who leads.
+func writeTable(to io.Writer, e *zkelect.Election, shown cmdline.Emphasis) {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	defer w.Flush()
 	recipe := cmdline.Printable(e.Recipe)
@@ -324,7 +324,7 @@ func writeTable(to io.Writer, e *zkelect.Election) {
 	}
 	fmt.Fprintf(w, "ELECTION\t%s (%s)\n", cmdline.Printable(e.Path), recipe)
 	if l := e.Leader; l != nil {
-		fmt.Fprintf(w, "LEADER\t%s\n", who(l.ID))
+		fmt.Fprintf(w, "LEADER\t%s\n", shown.Row(true, who(l.ID)))
 		if l.Host != "" {
 			fmt.Fprintf(w, "HOST\t%s\n", cmdline.Printable(l.Host))
 		}
@@ -349,7 +349,7 @@ func writeTable(to io.Writer, e *zkelect.Election) {
 	}
 	if len(e.Participants) > 0 {
 		w.Flush() // the columns below have other widths
-		fmt.Fprintln(w, "\n#\tID\tSTATE\tFOR")
+		fmt.Fprintln(w, "\n"+shown.Row(false, "#\tID\tSTATE\tFOR"))
 	}
 	for n, x := range e.Participants {
 		state := "waits"
@@ -359,7 +359,7 @@ func writeTable(to io.Writer, e *zkelect.Election) {
 		if x.Persistent {
 			state += ", not ephemeral"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", n+1, who(x.ID), state, age(x.Since))
+		fmt.Fprintln(w, shown.Row(x.Leader, fmt.Sprintf("%d\t%s\t%s\t%s", n+1, who(x.ID), state, age(x.Since))))
 	}
 }
 
