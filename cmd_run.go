@@ -164,7 +164,7 @@ func (p *program) runAction(f *runFlags, args []string) error {
 	case f.dryRun:
 		var plan *zkelect.Plan
 		if plan, err = p.plan(context.Background(), f.cfg); err == nil {
-			return f.showPlan(p.stdout, plan)
+			return f.showPlan(p.stdout, plan, log)
 		}
 		if errors.Is(err, zkelect.ErrNotLeader) {
 			outcome.Cause = zkelect.CauseNotLeader
@@ -245,28 +245,32 @@ func (s *settings) environment(cfg zkelect.Config) []string {
 }
 
 // showPlan says what a run would do.
-func (f *runFlags) showPlan(to io.Writer, plan *zkelect.Plan) error {
+func (f *runFlags) showPlan(to io.Writer, plan *zkelect.Plan, log *slog.Logger) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
-	line("ELECTION", "%s (%s) on %s", cmdline.Printable(f.path), f.recipe, cmdline.Printable(f.servers))
 	leader := "none"
 	if e := plan.Election; e != nil && e.Leader != nil {
-		leader = cmdline.Printable(e.Leader.ID)
+		leader = who(e.Leader.ID)
 	}
+	line("ELECTION", "%s on %s", cmdline.Printable(f.path), cmdline.Printable(f.servers))
+	line("FAMILY", "nodes %s", plan.Family)
 	line("LEADER", "%s", leader)
 	switch {
 	case plan.Ahead > 0 && f.recipe == zkelect.RecipePlain:
 		line("POSITION", "%s would wait for the node, in no order", cmdline.Printable(plan.ID))
 	case plan.Ahead > 0:
-		line("POSITION", "%s would wait behind %s (%d ahead)", cmdline.Printable(plan.ID), cmdline.Printable(plan.Election.Participants[plan.Ahead-1].ID), plan.Ahead)
+		line("POSITION", "%s would wait behind %s (%d ahead)", cmdline.Printable(plan.ID), who(plan.Election.Participants[plan.Ahead-1].ID), plan.Ahead)
 	case plan.Blocked:
 		line("POSITION", "%s would lead once the processes of the leader before are dead", cmdline.Printable(plan.ID))
 	default:
 		line("POSITION", "%s would lead at once", cmdline.Printable(plan.ID))
 	}
-	if plan.Election != nil {
-		for _, u := range plan.Election.Unclean {
+	if e := plan.Election; e != nil {
+		for _, u := range e.Unclean {
 			line("UNCLEAN", "%s", uncleanTerm(u))
+		}
+		for _, warning := range e.Warnings {
+			log.Warn(warning, "path", e.Path)
 		}
 	}
 	acl := map[zkelect.ACLMode]string{

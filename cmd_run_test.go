@@ -108,12 +108,13 @@ func TestRunConfig(t *testing.T) {
 func TestDryRunShowsThePlan(t *testing.T) {
 	e := billing()
 	e.Unclean = []zkelect.UncleanTerm{{ID: "web3:77", Node: "/jobs/billing/x", Lease: 30_000}}
-	c := call{plan: &zkelect.Plan{Program: "/bin/sleep", ID: "web4:1", ACL: zkelect.ACLCreator, Asked: 30 * time.Second, Granted: 20 * time.Second, Election: e, Ahead: 2,
+	c := call{plan: &zkelect.Plan{Program: "/bin/sleep", ID: "web4:1", Family: "of a Curator LeaderLatch (recipe latch)", ACL: zkelect.ACLCreator, Asked: 30 * time.Second, Granted: 20 * time.Second, Election: e, Ahead: 2,
 		Makes: []string{"/jobs", "/jobs/.zkelect-billing"}, Lease: zkelect.LeasePlan{Heartbeat: 2 * time.Second, Stop: 12 * time.Second, Deadline: 16 * time.Second, Grace: 3 * time.Second, Needed: 24 * time.Second}}}
 	if code := c.zkelect("run", "--dry-run", "-p", "/jobs/billing", "sleep", "a b", ""); code != 0 || c.stderr.Len() > 0 {
 		t.Errorf("exit %d: %s", code, &c.stderr)
 	}
-	const want = `ELECTION  /jobs/billing (latch) on 127.0.0.1:2181
+	const want = `ELECTION  /jobs/billing on 127.0.0.1:2181
+FAMILY    nodes of a Curator LeaderLatch (recipe latch)
 LEADER    web1:4121
 POSITION  web4:1 would wait behind evil\x1b[2J\n (2 ahead)
 UNCLEAN   web3:77 (x), lease 30s

@@ -14,6 +14,7 @@ import (
 type Plan struct {
 	Program string // that would be started, as it was found
 	ID      string // of this participant
+	Family  string // of programs that may stand in the same queue: "of a Curator LeaderLatch (recipe latch)"
 	ACL     ACLMode
 	Asked   time.Duration // the session timeout
 	Granted time.Duration
@@ -68,7 +69,7 @@ func (c *Candidate) plan(ctx context.Context) (*Plan, error) {
 	if err := c.affordable(ctx); err != nil {
 		return nil, err
 	}
-	p := &Plan{ID: c.cfg.ID, ACL: c.cfg.ACL, Asked: c.cfg.SessionTimeout, Granted: c.sess.timeout()}
+	p := &Plan{ID: c.cfg.ID, Family: c.cfg.Recipe.family().String(), ACL: c.cfg.ACL, Asked: c.cfg.SessionTimeout, Granted: c.sess.timeout()}
 	err := c.place.safe(ctx, c.sess)
 	if err == nil {
 		p.Makes, err = c.place.wouldMake(ctx, c.sess)
