@@ -343,6 +343,14 @@ func writeTable(to io.Writer, e *zkelect.Election) {
 	if e.Last != nil {
 		fmt.Fprintf(w, "LAST\t%s\n", lastTerm(e.Last))
 	}
+	if e.Runs != nil {
+		if last := e.Runs.Last; last != nil {
+			fmt.Fprintf(w, "RAN\t%s\n", pastRun(last))
+		}
+		if good := e.Runs.Succeeded; good != nil && (e.Runs.Last == nil || !good.Began.Equal(e.Runs.Last.Began)) {
+			fmt.Fprintf(w, "SUCCEEDED\t%s\n", pastRun(good))
+		}
+	}
 	for _, u := range e.Unclean {
 		fmt.Fprintf(w, "UNCLEAN\t%s\n", uncleanTerm(u))
 	}
@@ -373,6 +381,19 @@ func lastTerm(l *zkelect.LastTerm) string {
 		if l.Since != nil {
 			s += " after " + cmdline.Span(l.Until.Sub(*l.Since))
 		}
+	}
+	return s
+}
+
+// pastRun is who ran the command, how that ended, when it began and how long it took.
+func pastRun(r *zkelect.PastRun) string {
+	s := cmdline.Printable(r.ID) + ", " + cmdline.Printable(string(r.Cause))
+	if r.ExitCode != nil {
+		s += fmt.Sprintf(" with code %d", *r.ExitCode)
+	}
+	s += ", began " + clock(r.Began)
+	if r.Ended != nil {
+		s += ", took " + cmdline.Span(r.Ended.Sub(r.Began))
 	}
 	return s
 }
@@ -410,11 +431,30 @@ type uncleanView struct {
 	Since *cmdline.Stamp `json:"since,omitempty"`
 }
 
+type runView struct {
+	*zkelect.PastRun
+	Began cmdline.Stamp  `json:"began"`
+	Ended *cmdline.Stamp `json:"ended,omitempty"`
+}
+
+type runsView struct {
+	Last      *runView `json:"last,omitempty"`
+	Succeeded *runView `json:"succeeded,omitempty"`
+}
+
+func viewRun(r *zkelect.PastRun) *runView {
+	if r == nil {
+		return nil
+	}
+	return &runView{r, cmdline.Stamp(r.Began), (*cmdline.Stamp)(r.Ended)}
+}
+
 type electionView struct {
 	*zkelect.Election
 	Leader       *participantView  `json:"leader"`
 	Participants []participantView `json:"participants"`
 	Last         *lastView         `json:"last,omitempty"`
+	Runs         *runsView         `json:"runs,omitempty"`
 	Unclean      []uncleanView     `json:"unclean,omitempty"`
 }
 
@@ -429,6 +469,9 @@ func writeJSON(w io.Writer, e *zkelect.Election) error {
 	}
 	if l := e.Last; l != nil {
 		view.Last = &lastView{l, (*cmdline.Stamp)(l.Since), (*cmdline.Stamp)(l.Until)}
+	}
+	if r := e.Runs; r != nil {
+		view.Runs = &runsView{viewRun(r.Last), viewRun(r.Succeeded)}
 	}
 	for _, u := range e.Unclean {
 		view.Unclean = append(view.Unclean, uncleanView{u, (*cmdline.Stamp)(u.Since)})
