@@ -301,7 +301,11 @@ func TestSkipIgnoresTheFuture(t *testing.T) {
 		inWorld(t, func(w *fakeWorld) {
 			w.runs("a", minute, []int{0}).checkRan(CauseExited, 0)
 			r := w.record()
-			r.Runs.Succeeded.Began = time.Now().Add(ahead)
+			began := time.Now().Add(ahead)
+			r.Runs.Succeeded.Began, r.Last.Since = began, &began
+			w.mu.Lock()
+			w.ends = nil // that was the true one
+			w.mu.Unlock()
 			noError(t, w.byHand(&zk.SetDataRequest{Path: w.place.side, Data: r.encode(), Version: -1}))
 			b := w.runs("b", minute, []int{0}, skips(30*minute))
 			b.ended()

@@ -117,7 +117,7 @@ func (w *fakeWorld) checkRunsAgain(s *fakeSession) {
 		}
 		for _, e := range w.ends {
 			counts := e.ExitCode != nil && (e.Cause == CauseExited && *e.ExitCode == 0 || c.Candidate.cfg.SkipAfter == SkipAfterAny)
-			if counts && e.Since.After(since) {
+			if future := time.Now().Add(c.Candidate.cfg.SkipIfRunWithin); counts && e.Since.After(since) && !e.Since.After(future) {
 				w.violated("%s, which joined %v, runs again after a run that began %v", c.id, c.Candidate.joined.at, e.Since)
 			}
 		}
