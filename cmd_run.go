@@ -28,14 +28,14 @@ Exit code: CMD's own; 128+n if signal n killed it; 121 resigned on request;
 122 leadership lost and CMD stopped; 123 the fence command failed; 124 (or
 -E) someone else leads; 125 zkelect failed; 126 CMD cannot be executed; 127
 CMD not found. The last log line says which: cause=exited, signalled,
-stopped, resigned, lost, fence-failed, skipped, not-leader or error. With
---skip-if-run-within, 0 and cause=skipped: CMD ran lately and was not started.
+stopped, resigned, lost, fence-failed, skipped, not-leader or error. Skipped
+exits with 0: CMD ran lately (--skip-if-run-within) and was not started.
 
 Examples:
   # a daemon on several hosts, one of which runs it
   zkelect run -s zk1,zk2,zk3 -p /jobs/billing -- billingd --port 8080
   # the same cron entry on several hosts
-  zkelect run -s zk1,zk2,zk3 -p /jobs/nightly -nq -E 0 --skip-if-run-within 12h -- backup.sh
+  zkelect run -s zk1 -p /jobs/backup -nqE0 --skip-if-run-within 12h -- backup
   # lead again after leadership was lost or resigned
   zkelect run -s zk1,zk2,zk3 -p /jobs/billing --requeue lost -- billingd`
 
