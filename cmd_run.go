@@ -31,13 +31,14 @@ Exit code: CMD's own; 128+n if signal n killed it; 121 resigned on request;
 122 leadership lost and CMD stopped; 123 the fence command failed; 124 (or
 -E) someone else leads; 125 zkelect failed; 126 CMD cannot be executed; 127
 CMD not found. The last log line says which: cause=exited, signalled,
-stopped, resigned, lost, fence-failed, not-leader or error.
+stopped, resigned, lost, fence-failed, skipped, not-leader or error. Skipped
+exits with 0: CMD ran lately (--skip-if-run-within) and was not started.
 
 Examples:
   # a daemon on several hosts, one of which runs it
   zkelect run -s zk1,zk2,zk3 -p /jobs/billing -- billingd --port 8080
   # the same cron entry on several hosts
-  zkelect run -s zk1,zk2,zk3 -p /jobs/nightly -nq -E 0 -- backup.sh
+  zkelect run -s zk1 -p /jobs/backup -nqE0 --skip-if-run-within 12h -- backup
   # lead again after leadership was lost or resigned
   zkelect run -s zk1,zk2,zk3 -p /jobs/billing --requeue lost -- billingd`
 
@@ -46,6 +47,8 @@ type runFlags struct {
 	*settings
 	cfg      zkelect.RunConfig
 	wait     *cmdline.Flag
+	within   *cmdline.Flag
+	after    *cmdline.Flag
 	conflict int
 	dryRun   bool
 }
@@ -65,6 +68,10 @@ func (p *program) runCommand() *cli.Command {
 	f.cfg.StopTimeout, f.cfg.RequeueDelay = zkelect.DefaultStopTimeout, zkelect.DefaultRequeueDelay
 	f.wait = &cmdline.Flag{Name: "wait", Short: "w", Arg: "DURATION", Preset: "for ever", Set: cmdline.Duration(&f.cfg.Wait),
 		Usage: "wait at most this long for leadership, connecting included; 0 is --nonblock. With --requeue the limit is for each term"}
+	f.within = &cmdline.Flag{Name: "skip-if-run-within", Arg: "DURATION", Preset: "off", Set: cmdline.Positive(&f.cfg.SkipIfRunWithin),
+		Usage: "for one cron entry on many hosts: where CMD's last successful run began later than this one joined the queue, less DURATION, exit 0 without another"}
+	f.after = &cmdline.Flag{Name: "skip-after", Arg: "WHICH", Preset: "success", Usage: "the runs that --skip-if-run-within counts: success (CMD ended by itself with code 0) or any",
+		Set: cmdline.OneOf(&f.cfg.SkipAfter, []string{"success", "any"}, []zkelect.SkipAfter{zkelect.SkipAfterSuccess, zkelect.SkipAfterAny})}
 	f.options = append([]*cmdline.Flag{
 		{Name: "id", Arg: "ID", Preset: "HOST:PID", Set: cmdline.Text(&f.cfg.ID),
 			Usage: "this participant's name, as status shows it"},
@@ -73,6 +80,7 @@ func (p *program) runCommand() *cli.Command {
 		f.wait,
 		{Name: "conflict-exit-code", Short: "E", Arg: "N", Preset: "124", Set: f.setConflict,
 			Usage: "the exit code, 0 to 255, where someone else leads"},
+		f.within, f.after,
 		{Name: "requeue", Arg: "WHEN", Preset: "never", Usage: "contend again: never, lost (after leadership was lost or resigned) or always (also after CMD ended by itself)",
 			Set: cmdline.OneOf(&f.cfg.Requeue, []string{"never", "lost", "always"}, []zkelect.Requeue{zkelect.RequeueNever, zkelect.RequeueLost, zkelect.RequeueAlways})},
 		{Name: "requeue-delay", Arg: "DURATION", Preset: "1s", Set: cmdline.Positive(&f.cfg.RequeueDelay),
@@ -133,6 +141,8 @@ func (p *program) runAction(f *runFlags, args []string) error {
 		return err
 	case f.cfg.NoWait && f.wait.Given:
 		return p.usage("--nonblock and --wait exclude each other; give one")
+	case f.after.Given && !f.within.Given:
+		return p.usage("--skip-after says which runs --skip-if-run-within counts; give that too")
 	case len(command) == 0:
 		return p.usage("no command to run; give one after the flags: zkelect run [flags] -- CMD")
 	}
@@ -314,6 +324,9 @@ func (f *runFlags) logEnd(w io.Writer, end *runEnd) {
 	}
 	if end.Leader != "" {
 		attrs = append(attrs, slog.String("leader", end.Leader))
+	}
+	if run := end.Skipped; run != nil {
+		attrs = append(attrs, slog.String("by", run.ID), slog.Time("began", run.Began.UTC()))
 	}
 	if end.err != nil {
 		attrs = append(attrs, slog.String("error", errorText(end.err)))

@@ -93,6 +93,15 @@ func TestRunConfig(t *testing.T) {
 		{"--on-suspend freeze", func(c zkelect.RunConfig) bool { return c.OnSuspend == zkelect.SuspendFreeze }},
 		{"--on-suspend=kill", func(c zkelect.RunConfig) bool { return c.OnSuspend == zkelect.SuspendKill }},
 		{"--on-suspend continue", func(c zkelect.RunConfig) bool { return c.OnSuspend == zkelect.SuspendContinue }},
+		{"", func(c zkelect.RunConfig) bool {
+			return c.SkipIfRunWithin == 0 && c.SkipAfter == zkelect.SkipAfterSuccess
+		}},
+		{"--skip-if-run-within 90", func(c zkelect.RunConfig) bool {
+			return c.SkipIfRunWithin == 90*time.Second && c.SkipAfter == zkelect.SkipAfterSuccess
+		}},
+		{"--skip-after any --skip-if-run-within=1h30m", func(c zkelect.RunConfig) bool {
+			return c.SkipIfRunWithin == 90*time.Minute && c.SkipAfter == zkelect.SkipAfterAny
+		}},
 		{"--id Zoë", func(c zkelect.RunConfig) bool { return c.ID == "Zoë" }},
 	} {
 		c := call{outcome: zkelect.Outcome{Cause: zkelect.CauseExited}}
@@ -130,6 +139,33 @@ COMMAND   /bin/sleep "a b" ""
 	}
 	c.plan, c.err = nil, fmt.Errorf("x leads: %w", zkelect.ErrNotLeader)
 	if code := c.zkelect("run", "--dry-run", "-nE", "9", "-p", "/x", "true"); code != 9 || !strings.Contains(c.stderr.String(), "cause=not-leader code=9") {
+		t.Errorf("exit %d: %s", code, &c.stderr)
+	}
+}
+
+func TestSkipFlagsRefused(t *testing.T) {
+	for _, test := range []struct{ args, says string }{
+		{"--skip-if-run-within -1s", "negative"},
+		{"--skip-if-run-within 0", "no time"},
+		{"--skip-if-run-within soon", "not a duration"},
+		{"--skip-if-run-within 1h --skip-after failure", "none of success, any"},
+		{"--skip-after any", "--skip-if-run-within"},
+	} {
+		c := call{outcome: zkelect.Outcome{Cause: zkelect.CauseExited}}
+		if code := c.zkelect(append(append([]string{"run", "-p", "/x"}, strings.Fields(test.args)...), "true")...); code != 125 || !strings.Contains(c.stderr.String(), test.says) || strings.Count(c.stderr.String(), "\n") != 1 {
+			t.Errorf("%s: exit %d: %s", test.args, code, &c.stderr)
+		}
+	}
+}
+
+// The last line says who ran it, and when.
+func TestSkipLastLine(t *testing.T) {
+	run := &zkelect.PastRun{ID: "web1:4121", Cause: zkelect.CauseExited, Began: noon}
+	c := call{outcome: zkelect.Outcome{Cause: zkelect.CauseSkipped, Skipped: run}}
+	if code := c.zkelect("run", "-p", "/x", "true"); code != 0 || !strings.Contains(c.stderr.String(), "cause=skipped code=0 by=web1:4121 began=2026-11-22T12:00:01.200Z") {
+		t.Errorf("exit %d: %s", code, &c.stderr)
+	}
+	if code := c.zkelect("run", "-q", "-p", "/x", "true"); code != 0 || c.stderr.Len() > 0 {
 		t.Errorf("exit %d: %s", code, &c.stderr)
 	}
 }

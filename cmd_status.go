@@ -18,6 +18,7 @@ import (
 
 	"zkelect/zkelect"
 	"zkelect/zkelect/cmdline"
+	"zkelect/zkelect/show"
 )
 
 const statusHelp = `Shows who leads, who waits, in the order in which they would lead, and how
@@ -209,7 +210,7 @@ const maxWarned = 10
 
 // statusAll prints a line for each election, as it is found.
 func (p *program) statusAll(ctx context.Context, f *statusFlags, i inspector, log *slog.Logger) error {
-	found, shown, warned := false, 0, 0
+	found, view, warned := false, 0, 0
 	w := cmdline.NewColumns(p.stdout)
 	if f.output == "table" && f.shows() {
 		_ = w.Row("PATH", "LEADER", "SINCE", "WAITING", "RECIPE") // written with those that follow
@@ -228,7 +229,7 @@ func (p *program) statusAll(ctx context.Context, f *statusFlags, i inspector, lo
 			}
 		}
 		found = found || holds
-		shown++
+		view++
 		if len(e.Warnings) > 0 {
 			if warned++; warned <= maxWarned && f.shows() {
 				f.warn(e, log)
@@ -238,7 +239,7 @@ func (p *program) statusAll(ctx context.Context, f *statusFlags, i inspector, lo
 	})
 	var unread *zkelect.UnreadError
 	partly := errors.As(err, &unread)
-	if err == nil || partly || shown > 0 {
+	if err == nil || partly || view > 0 {
 		err = cmp.Or(w.Flush(), err)
 	}
 	if warned > maxWarned && f.shows() {
@@ -331,7 +332,7 @@ func writeTable(to io.Writer, e *zkelect.Election, shown cmdline.Emphasis) {
 		if l.PID != 0 {
 			fmt.Fprintf(w, "PID\t%d\n", l.PID)
 		}
-		fmt.Fprintf(w, "SINCE\t%s (%s)\n", clock(l.Since), age(l.Since))
+		fmt.Fprintf(w, "SINCE\t%s (%s)\n", show.Clock(l.Since), age(l.Since))
 		if l.FencingToken != 0 {
 			fmt.Fprintf(w, "TOKEN\t%d\n", l.FencingToken)
 		}
@@ -343,6 +344,9 @@ func writeTable(to io.Writer, e *zkelect.Election, shown cmdline.Emphasis) {
 	}
 	if e.Last != nil {
 		fmt.Fprintf(w, "LAST\t%s\n", lastTerm(e.Last))
+	}
+	for _, line := range show.RunsTable(e.Runs) {
+		fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
 	}
 	for _, u := range e.Unclean {
 		fmt.Fprintf(w, "UNCLEAN\t%s\n", uncleanTerm(u))
@@ -370,7 +374,7 @@ func lastTerm(l *zkelect.LastTerm) string {
 		s += fmt.Sprintf(" with code %d", *l.ExitCode)
 	}
 	if l.Until != nil {
-		s += " " + clock(*l.Until)
+		s += " " + show.Clock(*l.Until)
 		if l.Since != nil {
 			s += " after " + cmdline.Span(l.Until.Sub(*l.Since))
 		}
@@ -383,12 +387,10 @@ func uncleanTerm(u zkelect.UncleanTerm) string {
 	lease := time.Duration(u.Lease) * time.Millisecond
 	s := fmt.Sprintf("%s (%s), lease %s", cmdline.Printable(u.ID), cmdline.Printable(path.Base(u.Node)), cmdline.Span(lease))
 	if u.Since != nil {
-		s += ", led since " + clock(*u.Since)
+		s += ", led since " + show.Clock(*u.Since)
 	}
 	return s
 }
-
-func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
 
 // age is the time since t, which is by the servers' clock: ours may be behind.
 func age(t time.Time) string { return cmdline.Span(max(0, time.Since(t))) }
@@ -416,12 +418,13 @@ type electionView struct {
 	Leader       *participantView  `json:"leader"`
 	Participants []participantView `json:"participants"`
 	Last         *lastView         `json:"last,omitempty"`
+	Runs         *show.Runs        `json:"runs,omitempty"`
 	Unclean      []uncleanView     `json:"unclean,omitempty"`
 }
 
 // writeJSON writes an election in one line.
 func writeJSON(w io.Writer, e *zkelect.Election) error {
-	view := electionView{Election: e, Participants: []participantView{}}
+	view := electionView{Election: e, Runs: show.RunsJSON(e.Runs), Participants: []participantView{}}
 	if e.Leader != nil {
 		view.Leader = &participantView{*e.Leader, cmdline.Stamp(e.Leader.Since)}
 	}

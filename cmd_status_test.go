@@ -146,6 +146,43 @@ func TestStatusJSON(t *testing.T) {
 	}
 }
 
+func TestStatusRuns(t *testing.T) {
+	e := billing()
+	code, ended := 1, noon.Add(-30*time.Second)
+	zero, before := 0, noon.Add(-time.Hour)
+	failed := &zkelect.PastRun{ID: "evil\x1b[2J", FencingToken: 7, Cause: zkelect.CauseExited, ExitCode: &code, Began: noon.Add(-time.Minute), Ended: &ended}
+	good := &zkelect.PastRun{ID: "web2:888", Cause: zkelect.CauseExited, ExitCode: &zero, Began: before}
+	for _, test := range []struct {
+		runs  *zkelect.PastRuns
+		table []string
+		not   string
+		json  string
+	}{
+		{nil, nil, "RAN", `"until":"2026-11-22T11:59:01.200Z"}}` + "\n"},
+		{&zkelect.PastRuns{Last: failed}, []string{"RAN       evil\\x1b[2J, exited with code 1, began 2026-11-22 ", ", took 30s\n"}, "SUCCEEDED",
+			`"runs":{"last":{"id":"evil\u001b[2J","fencing_token":7,"cause":"exited","exit_code":1,"began":"2026-11-22T11:59:01.200Z","ended":"2026-11-22T11:59:31.200Z"}}}`},
+		{&zkelect.PastRuns{Last: failed, Succeeded: good}, []string{"RAN        evil", "SUCCEEDED  web2:888, exited with code 0, began 2026-11-22 "}, "none",
+			`"succeeded":{"id":"web2:888","cause":"exited","exit_code":0,"began":"2026-11-22T11:00:01.200Z"}}}`},
+		{&zkelect.PastRuns{Last: good, Succeeded: good}, []string{"RAN       web2:888, exited with code 0, began 2026-11-22 "}, "SUCCEEDED", `"succeeded":{"id":"web2:888"`},
+	} {
+		e.Runs = test.runs
+		c := call{inspector: &fakeInspector{elections: []*zkelect.Election{e}}}
+		c.zkelect("status", "/jobs/billing")
+		text := c.stdout.String()
+		for _, want := range test.table {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in:\n%s", want, text)
+			}
+		}
+		if strings.Contains(text, test.not) {
+			t.Errorf("%s in:\n%s", test.not, text)
+		}
+		if c.zkelect("status", "/jobs/billing", "-o", "json"); !strings.Contains(c.stdout.String(), test.json) {
+			t.Errorf("no %s in:\n%s", test.json, &c.stdout)
+		}
+	}
+}
+
 func TestTakeoverStatus(t *testing.T) {
 	e := billing()
 	since := noon.Add(-time.Hour)

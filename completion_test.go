@@ -83,7 +83,7 @@ zstyle ':completion:all:*' insert true
 
 // completionStage has elections, one of them with participants, and a file.
 func completionStage(t *testing.T, shell string) *stage {
-	s := newStage(t, readmeBlock{with: []string{"web1:4121", "web2:888", "it's 2"}})
+	s := newStage(t, pageBlock{with: []string{"web1:4121", "web2:888", "it's 2"}})
 	for _, path := range []string{"/jobs/nightly", "/jobs/team/a b"} {
 		s.ends(s.start("zkelect", "run", "-q", "--path", path, "--", "true"), 0)
 	}

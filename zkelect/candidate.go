@@ -87,6 +87,7 @@ type Candidate struct {
 
 	sess      session
 	connected bool // once
+	joined    joining
 	prepared  bool // the side node, in this session
 	warned    bool // that the grace does not fit
 	yields    bool // to those who wait, with RecipePlain: it has just led
@@ -162,7 +163,7 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 		return Outcome{Cause: CauseError}, err
 	}
 	defer c.standing.ran()
-	c.connected = false // the connect timeout is for each turn
+	c.connected, c.joined = false, joining{} // the connect timeout is for each turn
 	defer context.AfterFunc(ctx, func() { c.Stop(0) })()
 	// Not a child of ctx: what must be said to the servers after the end of
 	// ctx, closing foremost, is said.
@@ -233,9 +234,12 @@ func (c *Candidate) requeues(out Outcome) bool {
 // gaveUp is the outcome of a wait that ended without a term.
 func (c *Candidate) gaveUp(err error) (Outcome, error) {
 	var nl *notLeader
+	var sk *skipped
 	switch {
 	case errors.Is(err, errStopped):
 		return Outcome{Cause: CauseStopped, Signal: c.signal}, nil
+	case errors.As(err, &sk):
+		return Outcome{Cause: CauseSkipped, Skipped: sk.run.past()}, nil
 	case errors.As(err, &nl):
 		return Outcome{Cause: CauseNotLeader, Leader: nl.leader}, err
 	}
@@ -340,17 +344,20 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 
 // queue returns when the candidate is first, with the name of its queueing.
 func (c *Candidate) queue(ctx context.Context) (name string, first turn, err error) {
+	enter := c.join
 	if c.cfg.Recipe == RecipePlain {
-		if name, err = c.take(ctx); err == nil {
-			c.standing.queued(c.place.node(name))
-		}
-		return name, turn{}, err
+		enter = c.take
 	}
-	if name, err = c.join(ctx); err != nil {
+	if name, err = enter(ctx); err == nil {
+		err = c.noteJoined(ctx, name)
+	}
+	if err != nil {
 		return "", turn{}, err
 	}
 	c.standing.queued(c.place.node(name))
-	first, err = c.await(ctx, name)
+	if c.cfg.Recipe != RecipePlain {
+		first, err = c.await(ctx, name)
+	}
 	return name, first, err
 }
 

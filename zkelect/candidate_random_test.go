@@ -25,15 +25,21 @@ func TestChaos(t *testing.T) {
 	if *chaosSeed != 0 {
 		from, to = *chaosSeed, *chaosSeed
 	}
+	skipped := 0
 	for seed := from; seed <= to; seed++ {
 		synctest.Test(t, func(t *testing.T) {
-			w := newFakeWorld(t, seed)
-			newChaos(w, seed).run()
+			x := newChaos(newFakeWorld(t, seed), seed)
+			x.run()
+			skipped += x.skipped
 		})
 		if t.Failed() {
 			t.Fatalf("seed %d; again with -run TestChaos -chaos.seed=%d", seed, seed)
 		}
 	}
+	if *chaosSeed == 0 && skipped == 0 {
+		t.Error("nobody was skipped")
+	}
+	t.Logf("%d skipped", skipped)
 }
 
 // chaos is one run.
@@ -43,6 +49,7 @@ type chaos struct {
 	born    int
 	running []*fakeCandidate
 	rate    float64 // of requests that get lost
+	skipped int     // candidates, in the end
 }
 
 func newChaos(w *fakeWorld, seed uint64) *chaos {
@@ -136,6 +143,10 @@ func (x *chaos) bear() {
 			c.TakeoverDelay = ms + upTo(x.r, 20*time.Second)
 		}
 	})
+	if x.r.IntN(3) == 0 {
+		c.cfg.SkipIfRunWithin = 5*time.Second + upTo(x.r, time.Minute)
+		c.cfg.SkipAfter = SkipAfter(x.r.IntN(2))
+	}
 	if !x.w.proof && x.r.IntN(3) == 0 {
 		c.fences(x.fencePlan)
 	}
@@ -192,9 +203,16 @@ func (x *chaos) run() {
 			c.Kill()
 		}
 	}
+	skipped := 0
 	for _, c := range w.candidates {
-		<-c.done
+		if <-c.done; c.out.Cause == CauseSkipped {
+			skipped++
+			w.mu.Lock()
+			w.checkSkipped(c)
+			w.mu.Unlock()
+		}
 	}
+	x.skipped = skipped
 	time.Sleep(w.timeout + 2*w.tick)
 	w.mu.Lock()
 	defer w.mu.Unlock()

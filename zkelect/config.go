@@ -113,6 +113,15 @@ type CandidateConfig struct {
 	// nothing of them is alive even where the servers ended their sessions
 	// early. TakeoverAuto waits for the leases alone. Default 0, no wait.
 	TakeoverDelay time.Duration
+	// SkipIfRunWithin, if not 0, ends Run with CauseSkipped instead of a term where
+	// work of this election has run lately: where it began later than this
+	// candidate joined the queue for the first time in this Run, less this
+	// duration, both by the servers' clock. SkipAfter says which runs count. A run
+	// that the record has more than this duration in the future is told of and
+	// ignored. For work that has to be done once in a while, by whom doesn't
+	// matter; a Latch refuses it. Default 0, off.
+	SkipIfRunWithin time.Duration
+	SkipAfter       SkipAfter // default SkipAfterSuccess
 	// Fence, if not nil, starts what makes sure that a term before, which did
 	// not end cleanly, does no more harm: once for each such term, the oldest
 	// first, one after the other, before the work of the new term. Where one
@@ -199,13 +208,16 @@ func (c CandidateConfig) Validate() error {
 	for _, d := range []struct {
 		name string
 		d    time.Duration
-	}{{"wait", c.Wait}, {"requeue delay", c.RequeueDelay}, {"stop timeout", c.StopTimeout}, {"tick time", c.TickTime}} {
+	}{{"wait", c.Wait}, {"requeue delay", c.RequeueDelay}, {"stop timeout", c.StopTimeout}, {"tick time", c.TickTime}, {"skip if run within", c.SkipIfRunWithin}} {
 		if d.d < 0 {
 			return fmt.Errorf("%w: %s %v is negative", ErrConfig, d.name, d.d)
 		}
 	}
 	if c.TakeoverDelay < 0 && c.TakeoverDelay != TakeoverAuto {
 		return fmt.Errorf("%w: takeover delay %v is negative", ErrConfig, c.TakeoverDelay)
+	}
+	if c.SkipAfter != SkipAfterSuccess && c.SkipAfter != SkipAfterAny {
+		return fmt.Errorf("%w: unknown way %d to count runs", ErrConfig, c.SkipAfter)
 	}
 	if c.OnSuspend < SuspendContinue || c.OnSuspend > SuspendKill {
 		return fmt.Errorf("%w: unknown way %d to meet a lost connection", ErrConfig, c.OnSuspend)

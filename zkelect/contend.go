@@ -1,6 +1,7 @@
 package zkelect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ func (c *Candidate) join(ctx context.Context) (string, error) {
 	uuid := newUUID(c.hostPID)
 	prefix := c.place.node(c.cfg.Recipe.prefix(uuid))
 	doubt := false
+	c.joined.asked = cmp.Or(c.joined.asked, c.now())
 	for {
 		full, err := c.sess.create(ctx, prefix, []byte(c.cfg.ID), zk.FlagEphemeralSequential)
 		switch {

@@ -27,6 +27,9 @@ const (
 	EventFencing                 // a term without a clean end is fenced: previous, node, host, pid
 	EventFenced                  // that succeeded and is recorded: previous, node
 	EventFenceFailed             // that failed: previous, node, code, signal
+	EventSkipped                 // the work does not run, since it has lately: by, began, joined, within, exit_code
+	EventAgain                   // the work runs though it may have lately, as nobody said how that ended: by, began
+	EventFuture                  // a run is ignored since it began in the future: by, began, now
 	EventStarted                 // the work runs: pid
 	EventFrozen                  // the connection is lost and the work is frozen
 	EventThawed                  // the session was proved to live and the work goes on
@@ -66,6 +69,9 @@ var kinds = map[Kind]struct {
 	EventFencing:     {"fencing a term that did not end cleanly", slog.LevelWarn},
 	EventFenced:      {"fenced", slog.LevelInfo},
 	EventFenceFailed: {"fencing failed", slog.LevelError},
+	EventSkipped:     {"skipped: it was run lately", slog.LevelInfo},
+	EventAgain:       {"the last run left no end, so nobody knows whether it was done; it runs again", slog.LevelWarn},
+	EventFuture:      {"the last run began in the future by the servers' clock, so it is ignored; have their clocks gone back?", slog.LevelWarn},
 	EventStarted:     {"started", slog.LevelInfo},
 	EventFrozen:      {"the command is frozen until the session is known to live", slog.LevelWarn},
 	EventThawed:      {"the command goes on", slog.LevelInfo},

@@ -66,6 +66,7 @@ func (w *fakeWorld) opened(s *fakeSession, r *fakeRequest) {
 			w.violated("%s opens a term while %s's work is alive", s.name, work.c.id)
 		}
 	}
+	w.checkRunsAgain(s)
 	if w.place.recipe == RecipePlain {
 		return // it looks whose the node is afterwards, and starts nothing if it is another's
 	}
@@ -81,6 +82,58 @@ func (w *fakeWorld) opened(s *fakeSession, r *fakeRequest) {
 	if q := newQueue(w.store.children(w.place.latch), w.place.recipe.family()); w.place.node(q[0].name) != r.ops[opQueue].(*zk.CheckVersionRequest).Path {
 		w.violated("%s opens a term and is not the first of %v", s.name, q)
 	}
+}
+
+// told notes how the term ended that a record tells of.
+func (w *fakeWorld) told(r *fakeRequest) {
+	for _, op := range r.ops {
+		if !sets(op, w.place.side) {
+			continue
+		}
+		rec, err := parseRecord(op.(*zk.SetDataRequest).Data, w.place.recipe, w.place.side)
+		switch {
+		case err != nil:
+			w.violated("%v", err)
+		case rec.Last != nil && rec.Last.Since != nil && !slices.ContainsFunc(w.ends, func(e endRecord) bool { return e.Since.Equal(*rec.Last.Since) }):
+			w.ends = append(w.ends, *rec.Last)
+		}
+	}
+}
+
+// since is the time from which on a run counts as lately, for a candidate; ok is false
+// where none does.
+func (c *fakeCandidate) since() (t time.Time, ok bool) {
+	cfg := c.Candidate.cfg
+	return c.Candidate.joined.at.Add(-cfg.SkipIfRunWithin), cfg.SkipIfRunWithin > 0
+}
+
+// checkRunsAgain: nobody opens a term after a run that is enough for it, and of which
+// the end was told.
+func (w *fakeWorld) checkRunsAgain(s *fakeSession) {
+	for _, c := range w.candidates {
+		since, ok := c.since()
+		if c.id != s.name || !ok {
+			continue
+		}
+		for _, e := range w.ends {
+			counts := e.ExitCode != nil && (e.Cause == CauseExited && *e.ExitCode == 0 || c.Candidate.cfg.SkipAfter == SkipAfterAny)
+			if future := time.Now().Add(c.Candidate.cfg.SkipIfRunWithin); counts && e.Since.After(since) && !e.Since.After(future) {
+				w.violated("%s, which joined %v, runs again after a run that began %v", c.id, c.Candidate.joined.at, e.Since)
+			}
+		}
+	}
+}
+
+// checkSkipped: whoever skipped did so because of work that has ended as it has to.
+func (w *fakeWorld) checkSkipped(c *fakeCandidate) {
+	since, _ := c.since()
+	for _, k := range w.works {
+		counts := k.previous == nil && k.over && (k.code == 0 && k.signal == 0 || c.Candidate.cfg.SkipAfter == SkipAfterAny)
+		if counts && k.term.Since.After(since) && k.term.Token == c.out.Skipped.FencingToken {
+			return
+		}
+	}
+	w.violated("%s, which joined %v, skips without need: %+v", c.id, c.Candidate.joined.at, c.out.Skipped)
 }
 
 // started: a work is started in an open term alone, and never beside another.

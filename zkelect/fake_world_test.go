@@ -51,6 +51,7 @@ type fakeWorld struct {
 	randomize  func(*fakeSession, *fakeRequest) fault
 	history    []string
 	quiet      bool
+	ends       []endRecord    // of terms, as records have told
 	taken      map[int64]bool // the sessions that have made the one node of RecipePlain
 }
 
@@ -110,6 +111,9 @@ func (w *fakeWorld) execute(s *fakeSession, c *fakeConn, r *fakeRequest) fakeAns
 		w.note("%s: %s %s: %v", s.name, r.kind, describe(r.ops), a.err)
 	}
 	w.committed(s, r)
+	if a.err == nil && r.kind == "multi" {
+		w.told(r)
+	}
 	if a.err == nil && r.opens(w.place) {
 		w.opened(s, r)
 	}

@@ -57,6 +57,8 @@ type Election struct {
 	Leader       *Participant  `json:"leader"`
 	Participants []Participant `json:"participants"`
 	Last         *LastTerm     `json:"last,omitempty"`
+	// Runs are the last one and the last one that succeeded.
+	Runs *PastRuns `json:"runs,omitempty"`
 	// Unclean are the terms without a clean end, the oldest first.
 	Unclean []UncleanTerm `json:"unclean,omitempty"`
 	// Warnings are for people: a mixture of families, garbage, nodes that are not
@@ -250,6 +252,7 @@ func (s *snapshot) last() {
 	if l := s.rec.Last; l != nil {
 		s.Last = &LastTerm{ID: l.ID, Cause: l.Cause, ExitCode: l.ExitCode, Since: l.Since, Until: l.Until}
 	}
+	s.Runs = s.rec.Runs.past()
 	for _, t := range s.rec.Unclean {
 		s.unclean(t)
 	}

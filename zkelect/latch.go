@@ -120,6 +120,9 @@ func (x *listening) call(f func(*Leadership), lead *Leadership) {
 // closes by itself, and so it does after any error.
 func NewLatch(cfg CandidateConfig) (*Latch, error) {
 	cfg.Requeue = RequeueLost
+	if cfg.SkipIfRunWithin != 0 {
+		return nil, fmt.Errorf("%w: a latch has no work that could have run lately", ErrConfig)
+	}
 	c, err := NewCandidate(cfg)
 	if err != nil {
 		return nil, err

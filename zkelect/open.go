@@ -37,9 +37,7 @@ type term struct {
 // open term, or says why the queueing is over. See place.opening for the multi.
 func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, error) {
 	t := &term{sess: c.sess, name: name, first: c.now(), unanswered: c.budget().unanswered()}
-	if err := c.host.armed(ctx, name); err != nil {
-		return nil, err
-	}
+	armed := false
 	doubt := false // an opening of ours was not answered
 	for {
 		if st, _, _ := c.sess.status(); st == sessionLost {
@@ -66,7 +64,20 @@ func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, e
 		if rec.names(name) {
 			return c.adopt(ctx, t, rec)
 		}
-		next := rec.concluded(c.unsaid).open(c.record(name))
+		said := rec.concluded(c.unsaid)
+		if run := c.lately(said); run != nil {
+			if doubt, err = c.skip(ctx, run, rec, version); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if !armed {
+			if err := c.host.armed(ctx, name); err != nil {
+				return nil, err
+			}
+			armed = true
+		}
+		next := said.open(c.record(name))
 		_, t.connection, _ = c.sess.status()
 		sentAt := c.now()
 		// The caller's wish to stop does not cut it short: the answer matters.
@@ -79,6 +90,7 @@ func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, e
 			t.rec, t.version = next, stat.Version
 			t.unclean, t.missing = next.Unclean, next.Missing
 			c.opened(t, stat.Mzxid, msTime(stat.Mtime))
+			c.tellAgain(next)
 			return t, nil
 		case op == opQueue && errors.Is(err, zk.ErrNoNode):
 			return nil, errPlaceLost
@@ -145,6 +157,7 @@ func (c *Candidate) adopt(ctx context.Context, t *term, rec *record) (*term, err
 	}
 	t.unclean, t.missing = rec.Unclean, rec.Missing
 	c.opened(t, stat.Czxid, msTime(stat.Ctime))
+	c.tellAgain(rec)
 	return t, nil
 }
 

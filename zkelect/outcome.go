@@ -31,6 +31,8 @@ type Outcome struct {
 	Err error
 	// Signal killed the work, or, where none ran, asked us to leave.
 	Signal syscall.Signal
+	// Skipped is the run because of which ours did not start, with CauseSkipped.
+	Skipped *PastRun
 	// Leader is who led instead, with CauseNotLeader, where known.
 	Leader string
 }

@@ -47,6 +47,9 @@ func (c *Candidate) take(ctx context.Context) (name string, err error) {
 		data, stat, gone, err := c.sess.getW(ctx, c.place.latch)
 		switch {
 		case errors.Is(err, zk.ErrNoNode):
+			if c.joined.at.IsZero() {
+				c.joined.asked = c.now()
+			}
 			if err := c.create(ctx); err != nil {
 				return "", err
 			}

@@ -62,6 +62,7 @@ type record struct {
 	Term    *termRecord  `json:"term,omitempty"`
 	Last    *endRecord   `json:"last,omitempty"`
 	Unclean []termRecord `json:"unclean,omitempty"`
+	Runs    *runsRecord  `json:"runs,omitempty"`
 	// Missing tells that there was no record when a term was opened, and that
 	// none has waited since: there may have been terms that nobody knows of.
 	Missing bool `json:"missing,omitempty"`
@@ -99,7 +100,7 @@ func parseAnyRecord(data []byte, path string) (*record, error) {
 	if r.Format != recordFormat {
 		return nil, fmt.Errorf("%w: %s has format %d and this zkelect knows %d; run the same version on all hosts", ErrUnsafe, path, r.Format, recordFormat)
 	}
-	for _, known := range []string{"format", "recipe", "term", "last", "unclean", "missing"} {
+	for _, known := range []string{"format", "recipe", "term", "last", "unclean", "missing", "runs"} {
 		delete(r.unknown, known)
 	}
 	return &r, nil
@@ -129,6 +130,7 @@ func (r *record) stamped(mtime time.Time, zxid int64) {
 		r.Term.Since, r.Term.Token = &mtime, zxid
 	case r.Term != nil && r.Term.Clean && r.Last != nil && r.Last.Until == nil:
 		r.Last.Until = &mtime
+		r.Runs.stamped(r.Term.Token, mtime)
 	}
 }
 
@@ -192,12 +194,16 @@ func (r *record) close(end endRecord, waited time.Duration) *record {
 func (r *record) concluded(ends map[string]conclusion) *record {
 	next := *r
 	next.Unclean = slices.DeleteFunc(slices.Clone(r.Unclean), func(t termRecord) bool {
-		_, known := ends[t.Node]
+		end, known := ends[t.Node]
+		// Others may have run since.
+		if run := end.run; run != nil && (next.Runs == nil || next.Runs.Last == nil || next.Runs.Last.Token < run.Token) {
+			next.Runs = next.Runs.with(run)
+		}
 		return known
 	})
 	if next.Term != nil && !next.Term.Clean {
 		if end, known := ends[next.Term.Node]; known {
-			return next.close(end.endRecord, end.waited)
+			return next.end(end)
 		}
 	}
 	return &next

@@ -51,6 +51,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		Format: recordFormat, Recipe: "latch", Term: &term,
 		Last:    &endRecord{ID: "web3:77", Cause: CauseExited, ExitCode: &code, Since: &since, Until: &until},
 		Unclean: []termRecord{someTerm("_c_2"), someTerm("_c_3")}, Missing: true,
+		Runs: (&runsRecord{}).with(&runRecord{ID: "web3:77", Token: 7, Cause: CauseExited, ExitCode: new(int), Began: since, Ended: &until}),
 	}
 	for name, r := range map[string]*record{
 		"full": full, "fresh": {Format: recordFormat, Recipe: "latch"},
@@ -59,7 +60,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		t.Run(name, func(t *testing.T) { sameRecord(t, reread(t, r), r) })
 	}
 	sameRecord(t, parsed(t, ""), &record{Format: recordFormat, Recipe: "latch"})
-	for _, field := range []string{"format", "recipe", "term", "last", "unclean", "missing", "node", "id", "host", "pid", "session", "lease_ms", "since", "token", "clean", "begun", "cause", "exit_code", "until"} {
+	for _, field := range []string{"format", "recipe", "term", "last", "unclean", "missing", "node", "id", "host", "pid", "session", "lease_ms", "since", "token", "clean", "begun", "cause", "exit_code", "until", "runs", "succeeded", "began", "ended"} {
 		if !strings.Contains(string(full.encode()), `"`+field+`":`) {
 			t.Errorf("no field %q in %s", field, full.encode())
 		}

@@ -52,10 +52,11 @@ func (c *Candidate) release(t *term, out Outcome) {
 }
 
 // conclusion is how a term ended, and how long it lasted since it saw itself
-// first: that clears what it carried. 0 where no work ran.
+// first: that clears what it carried. Where no work ran, waited is 0 and run nil.
 type conclusion struct {
 	endRecord
 	waited time.Duration
+	run    *runRecord
 }
 
 func (c *Candidate) endOf(t *term, out Outcome) conclusion {
@@ -65,6 +66,7 @@ func (c *Candidate) endOf(t *term, out Outcome) conclusion {
 	}
 	if out.Ran {
 		end.waited = c.now() - t.first
+		end.run = &runRecord{ID: t.ID, Token: t.Token, Cause: out.Cause, ExitCode: end.ExitCode, Began: t.Since}
 	}
 	return end
 }
@@ -73,7 +75,7 @@ func (c *Candidate) endOf(t *term, out Outcome) conclusion {
 func (c *Candidate) closeTerm(ctx context.Context, t *term, end conclusion) error {
 	e := ending{
 		place: c.place, sess: prompt{c.sess, t.unanswered}, name: t.name,
-		close:   func(rec *record) *record { return rec.close(end.endRecord, end.waited) },
+		close:   func(rec *record) *record { return rec.end(end) },
 		unnamed: func(ctx context.Context) (again bool, err error) { return false, c.sweep(ctx, t) },
 	}
 	return e.run(ctx, t.rec, t.version) // mostly nobody has written since

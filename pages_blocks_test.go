@@ -8,21 +8,21 @@ import (
 	"testing"
 )
 
-// readmeBlock is a fenced block of README.md.
-type readmeBlock struct {
+// pageBlock is a fenced block of a page.
+type pageBlock struct {
 	line      int // of its fence, in the file
 	lang, how string
 	with      []string // the ids of participants that are there
 	text      string
 }
 
-func readmeBlocks(t *testing.T) (blocks []readmeBlock) {
-	data, err := os.ReadFile("README.md")
+func pageBlocks(t *testing.T, page string) (blocks []pageBlock) {
+	data, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var marker string
-	var b *readmeBlock
+	var b *pageBlock
 	for i, line := range strings.Split(string(data), "\n") {
 		fence, fenced := strings.CutPrefix(line, "```")
 		switch {
@@ -31,7 +31,7 @@ func readmeBlocks(t *testing.T) (blocks []readmeBlock) {
 		case b != nil:
 			b.text += line + "\n"
 		case fenced:
-			b = &readmeBlock{line: i + 1, lang: fence}
+			b = &pageBlock{line: i + 1, lang: fence}
 			for word := range strings.FieldsSeq(marker) {
 				if ids, ok := strings.CutPrefix(word, "with="); ok {
 					b.with = strings.Split(ids, ",")

@@ -19,8 +19,9 @@ import (
 	"zkelect/zkelect/zktest"
 )
 
-// TestReadme runs every block of README.md that is fenced by ```, each on a
-// chroot of its own, which stands in for the servers zk1,zk2,zk3. The language
+// TestReadme runs every block of README.md, and TestCronPage of docs/cron.md, that is
+// fenced by ```, each on a chroot of its own, which stands in for the servers
+// zk1,zk2,zk3. The language
 // says how: sh must exit 0, console must print what it shows, crontab and systemd
 // have their commands run. A comment in the line before the fence says more:
 //
@@ -31,8 +32,11 @@ import (
 //	<!-- run: with=ID,ID -->     while these participants stand in /jobs/billing
 //
 // A block that none of this fits fails, so that none can rot.
-func TestReadme(t *testing.T) {
-	for _, b := range readmeBlocks(t) {
+func TestReadme(t *testing.T)   { runPage(t, "README.md") }
+func TestCronPage(t *testing.T) { runPage(t, "docs/cron.md") }
+
+func runPage(t *testing.T, page string) {
+	for _, b := range pageBlocks(t, page) {
 		t.Run(fmt.Sprintf("line_%d_%s", b.line, cmp.Or(b.how, b.lang)), func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t, b)
@@ -67,8 +71,8 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// readmeJobs are the commands that README.md invents.
-var readmeJobs = map[string]string{
+// pageJobs are the commands that the pages invent.
+var pageJobs = map[string]string{
 	"sudo":     `exec "$@"`,
 	"billingd": `exec sleep 300`,
 	// The test holds it up by a file, so that it knows when it runs.
@@ -78,17 +82,17 @@ var readmeJobs = map[string]string{
 // stage is where one block is run.
 type stage struct {
 	*testing.T
-	block readmeBlock
+	block pageBlock
 	dir   string
 	env   []string
 	runs  int
 }
 
-func newStage(t *testing.T, b readmeBlock) *stage {
+func newStage(t *testing.T, b pageBlock) *stage {
 	s := &stage{T: t, block: b, dir: t.TempDir()}
 	servers := zktest.Shared(t).Chroot(t)
 	s.block.text = strings.ReplaceAll(b.text, "zk1,zk2,zk3", servers)
-	for name, text := range readmeJobs {
+	for name, text := range pageJobs {
 		if err := os.Chmod(s.file(filepath.Join("bin", name), "#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +172,7 @@ func (s *stage) startIn(dir string, env []string, args ...string) *actor {
 
 func (s *stage) lookUp(name string) string {
 	s.Helper()
-	if own := filepath.Join(s.dir, "bin", name); readmeJobs[name] != "" {
+	if own := filepath.Join(s.dir, "bin", name); pageJobs[name] != "" {
 		return own
 	}
 	path, err := exec.LookPath(name)
@@ -255,8 +259,12 @@ func (s *stage) untilStarted(text string) {
 	s.ends(a, 128+int(syscall.SIGTERM))
 }
 
-// crontab runs the commands as cron would, then once more while the first
-// still leads: that one must end without a word, which cron would mail.
+// nonblock is run's flag --nonblock, among short ones too.
+var nonblock = regexp.MustCompile(`\s(-\w*n\w*|--nonblock)\s`)
+
+// crontab runs the commands as cron would, then once more while the first still leads,
+// and again when that is over and it has been done. However often, the job runs once,
+// and there is not a word, which cron would mail.
 func (s *stage) crontab() {
 	env := slices.Clone(s.env)
 	for _, line := range s.commands(s.block.text) {
@@ -276,19 +284,25 @@ func (s *stage) crontab() {
 			data, _ := os.ReadFile(backups)
 			return bytes.Count(data, []byte("\n"))
 		}
-		first := s.startIn(s.dir, env, "sh", "-c", fields[2])
+		cron := func() *actor { return s.startIn(s.dir, env, "sh", "-c", fields[2]) }
+		first := cron()
 		for deadline := time.Now().Add(bound); began() == 0; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				s.Fatalf("the job did not begin:\n%s", s.output(first))
 			}
 		}
-		second := s.startIn(s.dir, env, "sh", "-c", fields[2])
-		s.ends(second, 0)
+		second := cron()
+		if nonblock.MatchString(fields[2]) {
+			s.ends(second, 0)
+		}
 		if err := os.Remove(hold); err != nil {
 			s.Fatal(err)
 		}
 		s.ends(first, 0)
-		if out := s.output(first) + s.output(second); out != "" || began() != 1 {
+		s.ends(second, 0)
+		third := cron()
+		s.ends(third, 0)
+		if out := s.output(first) + s.output(second) + s.output(third); out != "" || began() != 1 {
 			s.Errorf("the job began %d times, and cron would mail: %s", began(), out)
 		}
 	}
