@@ -57,8 +57,10 @@ func (w *world) secureServer(ts *testscript.TestScript, args []string) {
 	}
 	pair := zktest.Pair{Certificate: []byte(ts.ReadFile(args[0] + ".pem")), Key: []byte(ts.ReadFile(args[0] + ".key"))}
 	opts := []zktest.Option{zktest.TLS(pair, w.authority(ts, args[1]).Certificate)}
-	if len(args) == 3 { // 3.8 speaks 1.2 alone unless it is told to
-		opts = append(opts, zktest.ExtraConfig(map[string]string{"ssl.protocol": "TLSv1.3", "ssl.enabledProtocols": "TLSv1.3"}))
+	if len(args) == 3 { // 3.8 speaks 1.2 alone unless it is told to, ciphers and all
+		opts = append(opts, zktest.ExtraConfig(map[string]string{
+			"ssl.protocol": "TLSv1.3", "ssl.enabledProtocols": "TLSv1.3", "ssl.ciphersuites": "TLS_AES_128_GCM_SHA256",
+		}))
 	}
 	if w.client != nil {
 		w.client.Close()

@@ -28,7 +28,10 @@ func tlsFault(err error, t *TLS) string {
 		if why := refusal(hangUp.Err, t); why != "" {
 			return why
 		}
-		return "it hung up behind the TLS handshake, without an answer: it serves nobody yet, or does not want our certificate"
+		if t.Cert == "" {
+			return "it hung up behind the TLS handshake: it serves nobody yet, or wants a client certificate (--tls-cert)"
+		}
+		return "it hung up behind the TLS handshake: it serves nobody yet, or refuses our certificate (--tls-cert)"
 	case errors.As(err, &hangUp) && hungUp(hangUp.Err):
 		return "it hung up without an answer: it serves nobody yet, or wants TLS (--tls)"
 	}
@@ -60,7 +63,9 @@ func handshakeFault(err error, t *TLS) string {
 		return fmt.Sprintf("the certificate of %s is %s; renew it there, or set this host's clock", invalid.Cert.Subject, validity(invalid.Cert))
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		return "its certificate is not good: " + err.Error()
-	case errors.As(err, &record), hungUp(err):
+	case hungUp(err): // as ZooKeeper does on a plain port, and where nothing suits both
+		return "it hung up on the TLS handshake; give its secure port (secureClientPort), or leave TLS out (--tls=no)"
+	case errors.As(err, &record):
 		return "it does not speak TLS; give its secure port (secureClientPort), or leave TLS out (--tls=no)"
 	}
 	if why := refusal(err, t); why != "" {

@@ -76,10 +76,13 @@ func (c *conn) Read(p []byte) (int, error) {
 		return 0, ferr
 	}
 	if err != nil && !c.shaken {
-		c.noteEnd(&HangUp{Secure: c.Conn != c.raw, Err: err})
+		c.hungUp(err)
 	}
 	return n, err
 }
+
+// hungUp notes the end of a connection that has not brought an answer.
+func (c *conn) hungUp(err error) { c.noteEnd(&HangUp{Secure: c.Conn != c.raw, Err: err}) }
 
 // noteEnd notes why a connection has ended before its time, unless we ended it:
 // then the reason is noted already, or there is none.
@@ -95,6 +98,9 @@ func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if c.sent != nil && len(p) >= 12 && binary.BigEndian.Uint32(p[8:]) == opSetWatches {
 		c.once.Do(func() { close(c.sent) })
+	}
+	if err != nil && !c.shaken {
+		c.hungUp(err)
 	}
 	return n, err
 }
