@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -68,4 +69,37 @@ func (w *world) secureServer(ts *testscript.TestScript, args []string) {
 	w.server, w.chroot, w.client = zktest.Start(w.tb, opts...), "/", nil
 	ts.Setenv("ZKELECT_SERVERS", w.server.Connect())
 	ts.Setenv("SECURE", w.server.SecureAddr())
+}
+
+// tls runs a block of README.md with a server of its own, whose secure port it
+// names, and the files of a client beside it.
+func (s *stage) tls() {
+	ca, err := zktest.NewAuthority("ca")
+	if err != nil {
+		s.Fatal(err)
+	}
+	server, err := ca.Issue("zk", time.Time{}, "127.0.0.1")
+	if err != nil {
+		s.Fatal(err)
+	}
+	client, err := ca.Issue("web1", time.Time{})
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.file("ca.pem", string(ca.Certificate))
+	s.file("web1.pem", string(client.Certificate))
+	if err := os.Chmod(s.file("web1.key", string(client.Key)), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	const secure = "zk1:2281,zk2:2281,zk3:2281"
+	if !strings.Contains(s.block.text, secure) {
+		s.Fatalf("it does not name %s", secure)
+	}
+	srv := zktest.Start(s, zktest.TLS(server, ca.Certificate))
+	script := s.start("sh", "-e", s.file("script", strings.ReplaceAll(s.block.text, secure, srv.SecureAddr())))
+	s.ends(script, 0)
+	out := s.output(script)
+	if strings.Contains(out, "zkelect: ") || strings.Contains(out, "level=WARN") || !strings.Contains(out, "cause=exited") {
+		s.Error(out)
+	}
 }

@@ -40,6 +40,9 @@ type zkSession struct {
 	watches    map[watch]chan zk.EventType
 	giveUp     *time.Timer
 	tooBig     string
+	// unbounded: nobody gets an error of ours while no server takes us.
+	unbounded bool
+	warned    map[string]bool // of these servers' TLS since we were connected
 }
 
 // watch is one kind of watch on one path.
@@ -71,8 +74,10 @@ func newSession(ctx context.Context, cfg *Config) (*zkSession, error) {
 	}
 	s.link.Watching = s.watching
 	if cfg.TLS != nil {
-		s.link.Secure = cfg.secure
+		s.link.Secure, s.link.Failed = cfg.secure, s.failed
 	}
+	_, bounded := ctx.Deadline()
+	s.unbounded = !bounded
 	s.conn, _, err = zk.Connect(cs.Servers, cfg.SessionTimeout,
 		zk.WithDialer(s.link.Dial), zk.WithHostProvider(s.link), zk.WithEventCallback(s.event),
 		zk.WithLogInfo(false), zk.WithLogger(s), zk.WithMaxBufferSize(recvBuffer), zk.WithMaxConnBufferSize(sendBuffer))
@@ -183,6 +188,7 @@ func (s *zkSession) transit(to sessionState) {
 	switch to {
 	case sessionConnected:
 		s.connection++
+		s.warned = nil
 	case sessionSuspended:
 		s.giveUp = time.AfterFunc(max(s.link.Timeout(), time.Second), s.doubt)
 	}

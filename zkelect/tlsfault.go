@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"syscall"
@@ -13,6 +14,30 @@ import (
 
 	"zkelect/zkelect/internal/zkconn"
 )
+
+// failed warns of a certificate that does not count, where no error would tell:
+// sessions live for longer than certificates, and a leader whose next connection
+// is refused has no other sign of it before its lease is over. Once for each
+// server: the tries go on.
+func (s *zkSession) failed(server string, err error) {
+	why := tlsFault(err, s.cfg.TLS)
+	if why == "" || hungUp(err) { // as a server that is going down does, too
+		return
+	}
+	told := s.link.Timeout() == 0 && !s.unbounded
+	s.mu.Lock()
+	told = told || s.warned[server] || s.state == sessionLost
+	if !told {
+		if s.warned == nil {
+			s.warned = map[string]bool{}
+		}
+		s.warned[server] = true
+	}
+	s.mu.Unlock()
+	if !told {
+		s.cfg.emit(EventTLSFault, slog.String("server", server), slog.String("error", why))
+	}
+}
 
 // tlsFault is what has kept TLS, or the lack of it, from a server, with the next
 // step; "" where the error is about something else. TLS as in Config.

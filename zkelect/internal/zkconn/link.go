@@ -25,6 +25,9 @@ type Link struct {
 	// Watching, if not nil, tells whether the library has watches, which it
 	// sets again on a new connection. It is called at the end of a handshake.
 	Watching func() bool
+	// Failed, if not nil, is told of each connection that failed: refused, or
+	// ended before it had a session. It must return at once.
+	Failed func(server string, err error)
 	// Secure, if not nil, has all connections made by TLS.
 	Secure Secure
 
@@ -169,8 +172,11 @@ func (l *Link) take(c *conn) bool {
 
 func (l *Link) note(addr string, err error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.errs[addr] = err
+	l.mu.Unlock()
+	if l.Failed != nil {
+		l.Failed(addr, err)
+	}
 }
 
 // Errors are the last errors by server, since it was connected last.
