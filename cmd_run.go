@@ -239,6 +239,7 @@ func (s *settings) environment(cfg zkelect.Config) []string {
 	if s.secretFile != "" {
 		env = append(env, "ZKELECT_AUTH_FILE="+s.secretFile)
 	}
+	env = append(env, s.tls.Environment()...)
 	// An ACL for the creator is an error without the credentials, and those
 	// of ZKELECT_AUTH do not reach the child.
 	if s.aclFlag.Given && (cfg.ACL == zkelect.ACLOpen || s.secretFile != "") {

@@ -226,6 +226,7 @@ type settings struct {
 	sessionTimeout time.Duration
 	connectTimeout time.Duration
 	secretFile     string // the auth file in use, absolute; "" if none can be named to a child
+	tls            *cmdline.TLS
 	acl            zkelect.ACLMode
 	format         string
 	level          slog.Level
@@ -236,7 +237,7 @@ type settings struct {
 
 func (p *program) newSettings(level string) *settings {
 	s := &settings{
-		getenv: p.getenv, servers: zkelect.DefaultServers, path: zkelect.DefaultPath,
+		getenv: p.getenv, tls: cmdline.NewTLS(), servers: zkelect.DefaultServers, path: zkelect.DefaultPath,
 		sessionTimeout: zkelect.DefaultSessionTimeout, connectTimeout: zkelect.DefaultConnectTimeout, format: "text",
 	}
 	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
@@ -258,7 +259,7 @@ func (p *program) newSettings(level string) *settings {
 		s.recipe, err = zkelect.ParseRecipe(name)
 		return err
 	}
-	s.options = []*cmdline.Flag{
+	s.options = slices.Concat([]*cmdline.Flag{
 		{Name: "servers", Short: "s", Env: "ZKELECT_SERVERS", Arg: "SERVERS", Preset: zkelect.DefaultServers, Set: cmdline.Text(&s.servers),
 			Usage: "ZooKeeper's connect string, host:port,host:port/chroot"},
 		s.pathFlag,
@@ -268,10 +269,12 @@ func (p *program) newSettings(level string) *settings {
 			Usage: "asked of the servers, which may grant another"},
 		{Name: "connect-timeout", Env: "ZKELECT_CONNECT_TIMEOUT", Arg: "DURATION", Preset: "10s", Set: cmdline.Duration(&s.connectTimeout),
 			Usage: "the longest wait for a first usable connection; 0 is for ever"},
-		s.authFlag, s.aclFlag, s.levelFlag, s.formatFlag,
+		s.authFlag, s.aclFlag,
+	}, s.tls.Flags(), []*cmdline.Flag{
+		s.levelFlag, s.formatFlag,
 		{Name: "quiet", Short: "q", Set: cmdline.Bool(&s.quiet), Usage: "errors only"},
 		{Name: "help", Short: "h", Set: func(string) error { return cmdline.ErrHelp }, Usage: "show this help"},
-	}
+	})
 	p.made = append(p.made, s)
 	return s
 }
@@ -315,15 +318,34 @@ func (s *settings) logger(w io.Writer) *slog.Logger {
 // has events logged.
 func (s *settings) config(log *slog.Logger) (zkelect.Config, error) {
 	auth, err := s.auth(log)
+	var secure *zkelect.TLS
+	if err == nil {
+		secure, err = s.secure(log)
+	}
 	return zkelect.Config{
 		Servers: s.servers, Path: s.path, Recipe: s.recipe,
 		SessionTimeout: s.sessionTimeout, ConnectTimeout: s.connectTimeout,
-		Auth: auth, ACL: s.acl,
+		Auth: auth, TLS: secure, ACL: s.acl,
 		Observer: func(e zkelect.Event) {
 			attrs := append(slices.Clip(e.Attrs), slog.String("path", s.path))
 			log.LogAttrs(context.Background(), e.Kind.Level(), e.Kind.String(), attrs...)
 		},
 	}, err
+}
+
+// secure is what TLS asks of the servers and shows them, nil for none.
+func (s *settings) secure(log *slog.Logger) (*zkelect.TLS, error) {
+	if err := s.tls.Settle(); err != nil || !s.tls.On {
+		return nil, err
+	}
+	t := &zkelect.TLS{CA: s.tls.CA, Cert: s.tls.Cert, Key: s.tls.Key, ServerName: s.tls.ServerName}
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
+	if file, mode := s.tls.Exposed(); file != "" {
+		log.Warn("others can read the TLS key file; chmod it to 600", "file", file, "mode", mode)
+	}
+	return t, nil
 }
 
 // nameDefault says that the path is one that others may use for something else.

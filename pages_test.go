@@ -29,6 +29,7 @@ import (
 //	<!-- run: repo -->           at the root of the repository, installing to a folder of the test's
 //	<!-- run: until-started -->  one command that does not end by itself: ended after its start
 //	<!-- run: in-job -->         as the command of a zkelect run
+//	<!-- run: tls -->            with zk1:2281,zk2:2281,zk3:2281 a secure port, and files for it
 //	<!-- run: with=ID,ID -->     while these participants stand in /jobs/billing
 //
 // A block that none of this fits fails, so that none can rot.
@@ -48,6 +49,8 @@ func runPage(t *testing.T, page string) {
 				s.repo()
 			case b.how == "until-started":
 				s.untilStarted(b.text)
+			case b.how == "tls":
+				s.tls()
 			case b.how == "in-job":
 				s.ends(s.start("zkelect", "run", "--path", "/jobs/billing", "--", "sh", "-e", s.file("job", b.text)), 0)
 			case b.how != "":

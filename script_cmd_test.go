@@ -35,12 +35,14 @@ import (
 //	zk COMMAND...                as a client of ZooKeeper: see scriptZK
 //	server start|stop|cont|kill|restart   a server of the script's own
 //	server sequences             start one that has this, whose counters can be set:
+//	cert ..., server tls ...     certificates, and a server with a secure port: see script_tls_test.go
 //	sequence PATH N              the next sequential child of PATH gets the number N
 //	proxy cut|heal|reset|...     a proxy before the server: see scriptProxy
 //	dumb garbage|silent|closed   an address in $DUMB that is no ZooKeeper
 //	pty FILE CMD...              run on a terminal: see script_pty_test.go
 func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	return map[string]func(ts *testscript.TestScript, neg bool, args []string){
+		"cert":     scriptCert,
 		"children": scriptChildren,
 		"dumb":     scriptDumb,
 		"within":   scriptWithin,
@@ -76,6 +78,8 @@ type world struct {
 	client *zk.Conn
 	jobs   map[string]*job
 	runs   int // foreground commands so far
+
+	authorities map[string]*zktest.Authority
 }
 
 type worldKey struct{}

@@ -196,10 +196,14 @@ func parseACL(ts *testscript.TestScript, entries []string) (acl []zk.ACL) {
 // scriptServer gives the script a server of its own, in $ZKELECT_SERVERS, and
 // hurts it.
 func scriptServer(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: server start|sequences|stop|cont|kill|restart")
+	if neg || len(args) != 1 && (len(args) == 0 || args[0] != "tls") {
+		ts.Fatalf("usage: server start|sequences|tls ...|stop|cont|kill|restart")
 	}
 	w := worldOf(ts)
+	if args[0] == "tls" {
+		w.secureServer(ts, args[1:])
+		return
+	}
 	if args[0] == "start" || args[0] == "sequences" {
 		var opts []zktest.Option
 		if args[0] == "sequences" {
@@ -236,15 +240,21 @@ func scriptSequence(ts *testscript.TestScript, neg bool, args []string) {
 // scriptProxy stands a proxy before the server, whose connect string is $PROXY,
 // and hurts it.
 //
-//	proxy start|cut|heal|reset|refuse|accept
+//	proxy start|tls|cut|heal|reset|refuse|accept
+//
+// tls is start before the secure port.
 func scriptProxy(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: proxy start|cut|heal|reset|refuse|accept")
+		ts.Fatalf("usage: proxy start|tls|cut|heal|reset|refuse|accept")
 	}
 	w := worldOf(ts)
-	if args[0] == "start" {
+	if args[0] == "start" || args[0] == "tls" {
+		addr := w.server.Addr()
+		if args[0] == "tls" {
+			addr = w.server.SecureAddr()
+		}
 		var err error
-		w.proxy, err = zktest.OpenProxy(w.server.Addr())
+		w.proxy, err = zktest.OpenProxy(addr)
 		ts.Check(err)
 		ts.Setenv("PROXY", w.proxy.Addr()+strings.TrimSuffix(w.chroot, "/"))
 		return

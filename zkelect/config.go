@@ -56,6 +56,9 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// Auth, if not nil, is given to the servers on every connection.
 	Auth *Auth
+	// TLS, if not nil, has all connections made by TLS, to the secure client
+	// ports of the servers. Default: in the clear.
+	TLS *TLS
 	// ACL is set on what is created.
 	ACL ACLMode
 	// Observer, if not nil, is called with each event, one at a time, from
@@ -143,6 +146,9 @@ func (c *Config) setDefaults() {
 	if c.SessionTimeout == 0 {
 		c.SessionTimeout = DefaultSessionTimeout
 	}
+	if c.TLS != nil {
+		c.TLS = c.TLS.absolute()
+	}
 	if c.ACL == ACLAuto {
 		c.ACL = ACLOpen
 		if c.Auth != nil {
@@ -169,8 +175,8 @@ func hostname() string {
 	return host
 }
 
-// Validate tells what is wrong with the configuration, with the next step.
-// Every error wraps ErrConfig.
+// Validate tells what is wrong with the configuration, with the next step. It
+// reads the files of TLS. Every error wraps ErrConfig.
 func (c Config) Validate() error {
 	c.setDefaults()
 	if _, err := ParseConnectString(c.Servers); err != nil {
@@ -193,6 +199,9 @@ func (c Config) Validate() error {
 	}
 	if c.Auth == nil && (c.ACL == ACLCreator || c.ACL == ACLPrivate) {
 		return fmt.Errorf("%w: an ACL for the creator alone needs credentials; give an auth file, or the ACL open", ErrConfig)
+	}
+	if c.TLS != nil {
+		return c.TLS.Check()
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package zkelect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,9 @@ type zkSession struct {
 	watches    map[watch]chan zk.EventType
 	giveUp     *time.Timer
 	tooBig     string
+	// unbounded: nobody gets an error of ours while no server takes us.
+	unbounded bool
+	warned    map[string]bool // of these servers' TLS since we were connected
 }
 
 // watch is one kind of watch on one path.
@@ -69,6 +73,11 @@ func newSession(ctx context.Context, cfg *Config) (*zkSession, error) {
 		watches: make(map[watch]chan zk.EventType),
 	}
 	s.link.Watching = s.watching
+	if cfg.TLS != nil {
+		s.link.Secure, s.link.Failed = cfg.secure, s.failed
+	}
+	_, bounded := ctx.Deadline()
+	s.unbounded = !bounded
 	s.conn, _, err = zk.Connect(cs.Servers, cfg.SessionTimeout,
 		zk.WithDialer(s.link.Dial), zk.WithHostProvider(s.link), zk.WithEventCallback(s.event),
 		zk.WithLogInfo(false), zk.WithLogger(s), zk.WithMaxBufferSize(recvBuffer), zk.WithMaxConnBufferSize(sendBuffer))
@@ -110,7 +119,7 @@ func (s *zkSession) unreachable(ctx context.Context, cs ConnectString, err error
 	for _, server := range cs.Servers {
 		why := "no answer yet"
 		if e := errs[server]; e != nil {
-			why = plain(e, server)
+			why = cmp.Or(tlsFault(e, s.cfg.TLS), plain(e, server))
 		}
 		each = append(each, server+": "+why)
 	}
@@ -179,6 +188,7 @@ func (s *zkSession) transit(to sessionState) {
 	switch to {
 	case sessionConnected:
 		s.connection++
+		s.warned = nil
 	case sessionSuspended:
 		s.giveUp = time.AfterFunc(max(s.link.Timeout(), time.Second), s.doubt)
 	}
@@ -202,7 +212,7 @@ func (s *zkSession) doubt() {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	granted := slices.ContainsFunc(s.link.Servers(), func(server string) bool {
-		_, err := zkconn.SmallestTimeout(ctx, server)
+		_, err := zkconn.SmallestTimeout(ctx, server, s.link.Secure)
 		return err == nil
 	})
 	if granted {

@@ -14,6 +14,8 @@ const (
 	EventTimeout                 // the server granted another session timeout: asked, granted
 	EventSuspended               // connection lost, session maybe alive
 	EventReconnected             // the same session again: server
+	EventTLSFiles                // the TLS files cannot be used, so those read last are: error
+	EventTLSFault                // a server, or we to it, is not known by TLS: server, error
 	EventExpired                 // session over, a new one is made
 	EventJoined                  // own node in the queue: node
 	EventWaiting                 // position and leader, when they change
@@ -56,6 +58,8 @@ var kinds = map[Kind]struct {
 	EventTimeout:     {"server granted another session timeout", slog.LevelWarn},
 	EventSuspended:   {"connection lost", slog.LevelWarn},
 	EventReconnected: {"connection is back in the same session", slog.LevelInfo},
+	EventTLSFiles:    {"the TLS files cannot be used; those that were read last go on", slog.LevelWarn},
+	EventTLSFault:    {"no connection by TLS; trying on", slog.LevelWarn},
 	EventExpired:     {"session is over", slog.LevelWarn},
 	EventJoined:      {"joined the queue", slog.LevelInfo},
 	EventWaiting:     {"waiting", slog.LevelInfo},

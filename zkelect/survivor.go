@@ -43,8 +43,9 @@ type will struct {
 	Path    string        `json:"path"`
 	Recipe  string        `json:"recipe"`
 	Auth    *Auth         `json:"auth,omitempty"`
-	Timeout time.Duration `json:"timeout"` // of the elector's session
-	Node    string        `json:"node"`    // the name of its queue node
+	TLS     *TLS          `json:"tls,omitempty"` // names of files, not their content
+	Timeout time.Duration `json:"timeout"`       // of the elector's session
+	Node    string        `json:"node"`          // the name of its queue node
 }
 
 // will is the will, encoded, of a candidate that is about to open a term under
@@ -52,7 +53,7 @@ type will struct {
 // then the servers end the term with the session. It holds the credentials.
 func (c *Candidate) will(name string) []byte {
 	data, err := json.Marshal(will{
-		Servers: c.cfg.Servers, Path: c.cfg.Path, Recipe: c.cfg.Recipe.String(), Auth: c.cfg.Auth,
+		Servers: c.cfg.Servers, Path: c.cfg.Path, Recipe: c.cfg.Recipe.String(), Auth: c.cfg.Auth, TLS: c.cfg.TLS,
 		Timeout: c.sess.timeout(), Node: name,
 	})
 	if err != nil || len(data) > maxWill {
@@ -115,7 +116,7 @@ func execute(ctx context.Context, w will) error {
 		return nil // its node has no name that would tell it from the next leader's
 	}
 	cfg := Config{
-		Servers: w.Servers, Path: w.Path, Recipe: recipe, Auth: w.Auth,
+		Servers: w.Servers, Path: w.Path, Recipe: recipe, Auth: w.Auth, TLS: w.TLS,
 		SessionTimeout: min(w.Timeout, survivorSession),
 	}
 	for {

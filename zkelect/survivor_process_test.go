@@ -216,7 +216,7 @@ func TestSurvivorProcessReadsItsWill(t *testing.T) {
 // created by one, nobody hears of it, and its time is the session's.
 func TestSurvivorKnowsTheConfig(t *testing.T) {
 	t.Parallel()
-	needed := []string{"Servers", "Path", "Recipe", "SessionTimeout", "Auth"}
+	needed := []string{"Servers", "Path", "Recipe", "SessionTimeout", "Auth", "TLS"}
 	unneeded := []string{"ConnectTimeout", "ACL", "Observer"}
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
 		if !slices.Contains(needed, f.Name) && !slices.Contains(unneeded, f.Name) {

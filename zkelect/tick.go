@@ -77,7 +77,7 @@ func probeTick(ctx context.Context, s session) (time.Duration, error) {
 	if !ok {
 		return 0, errors.New("no server to ask")
 	}
-	return zkconn.SmallestTimeout(ctx, z.link.Server())
+	return zkconn.SmallestTimeout(ctx, z.link.Server(), z.link.Secure)
 }
 
 // affordable refuses a session timeout that cannot carry a lease, before the

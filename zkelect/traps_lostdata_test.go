@@ -14,7 +14,20 @@ import (
 // session up and begin anew, chroot and all; the leader's work is dead in time.
 func TestServerThatLostItsData(t *testing.T) {
 	t.Parallel()
-	srv := zktest.Start(t)
+	t.Run("in the clear", func(t *testing.T) {
+		t.Parallel()
+		srv := zktest.Start(t)
+		serverLosesItsData(t, srv, srv.Addr(), nil)
+	})
+	t.Run("TLS", func(t *testing.T) { // whether servers grant sessions is asked by TLS too
+		t.Parallel()
+		with, tls := secured(t)
+		srv := zktest.Start(t, with)
+		serverLosesItsData(t, srv, srv.SecureAddr(), tls)
+	})
+}
+
+func serverLosesItsData(t *testing.T, srv *zktest.Server, addr string, tls *TLS) {
 	e := newElection(t, srv)
 	naked := zktest.Dial(t, 3*time.Second, srv.Addr())
 	for range 100 { // newer than what the server counts to after its loss
@@ -22,8 +35,8 @@ func TestServerThatLostItsData(t *testing.T) {
 		noError(t, err)
 	}
 	contender := func(id string) *participant {
-		cfg := e.config(id)
-		cfg.Requeue = RequeueLost
+		cfg := e.config(id, addr)
+		cfg.Requeue, cfg.TLS = RequeueLost, tls
 		return contend(t, cfg)
 	}
 	a := contender("a")

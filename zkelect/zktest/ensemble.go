@@ -86,10 +86,15 @@ func (e *Ensemble) Await(bound time.Duration) error {
 }
 
 // Connect returns the connect string that names all servers.
-func (e *Ensemble) Connect() string {
+func (e *Ensemble) Connect() string { return e.connect((*Server).Addr) }
+
+// SecureConnect is Connect for the secure ports of servers with [TLS].
+func (e *Ensemble) SecureConnect() string { return e.connect((*Server).SecureAddr) }
+
+func (e *Ensemble) connect(addr func(*Server) string) string {
 	addrs := make([]string, len(e.Servers))
 	for i, s := range e.Servers {
-		addrs[i] = s.Addr()
+		addrs[i] = addr(s)
 	}
 	return strings.Join(addrs, ",")
 }

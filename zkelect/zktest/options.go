@@ -26,6 +26,7 @@ type config struct {
 	extra     map[string]string
 	javaFlags []string
 	sequences bool                  // its counters can be set
+	secure    *secure               // nil: no secure port
 	hosts     []Host                // of an ensemble; none: all on the loopback
 	start     func(*exec.Cmd) error // on the server's own host; nil: here
 }
@@ -77,8 +78,9 @@ func IPv6() Option { return func(c *config) { c.host = "::1" } }
 func Fsync() Option { return func(c *config) { c.fsync = true } }
 
 // zooCfg returns the text of zoo.cfg. Members is empty for a server that stands
-// alone, else the "server.N" lines that all members share.
-func (c config) zooCfg(dataDir string, clientPort int, members map[string]string) string {
+// alone, else the "server.N" lines that all members share; secure is empty for
+// one without TLS.
+func (c config) zooCfg(dataDir string, clientPort int, members, secure map[string]string) string {
 	tickMillis := c.tick.Milliseconds()
 	lines := map[string]string{
 		"tickTime":               strconv.FormatInt(tickMillis, 10),
@@ -93,6 +95,7 @@ func (c config) zooCfg(dataDir string, clientPort int, members map[string]string
 		"4lw.commands.whitelist": "*",
 	}
 	maps.Copy(lines, members)
+	maps.Copy(lines, secure)
 	maps.Copy(lines, c.extra)
 
 	var b strings.Builder

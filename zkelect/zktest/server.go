@@ -23,6 +23,7 @@ type Server struct {
 	dir     string
 	id      int  // the N of server.N, 0 if it stands alone
 	client  port // where clients connect
+	secure  port // where they do by TLS
 	members map[string]string
 
 	mu   sync.Mutex
@@ -50,19 +51,25 @@ func newServer(dir string, cfg config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := port{number: hostClientPort}
-	if !cfg.away() {
-		if client, err = reserve(cfg.host); err != nil {
-			return nil, err
-		}
+	s := &Server{cfg: cfg, dir: dir, client: port{number: hostClientPort}, secure: port{number: hostSecurePort}}
+	if cfg.away() {
+		return s, nil
 	}
-	return &Server{cfg: cfg, dir: dir, client: client}, nil
+	if s.client, err = reserve(cfg.host); err != nil {
+		return nil, err
+	}
+	if s.secure, err = reserve(cfg.host); err != nil {
+		s.client.release()
+		return nil, err
+	}
+	return s, nil
 }
 
 // Close kills the server and gives its port back. Its files stay.
 func (s *Server) Close() error {
 	err := s.Kill()
 	s.client.release()
+	s.secure.release()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stdin.Close() // nil does no harm
@@ -203,8 +210,12 @@ func (s *Server) writeFiles() (cfgFile string, err error) {
 			return "", err
 		}
 	}
+	secure, err := s.secureLines()
+	if err != nil {
+		return "", err
+	}
 	cfgFile = filepath.Join(s.dir, "zoo.cfg")
-	text := s.cfg.zooCfg(s.dataDir(), s.client.number, s.members)
+	text := s.cfg.zooCfg(s.dataDir(), s.client.number, s.members, secure)
 	return cfgFile, os.WriteFile(cfgFile, []byte(text), 0o644)
 }
 

@@ -1,8 +1,11 @@
 package zkconn
 
 import (
+	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -26,6 +29,7 @@ type connectResponse struct {
 // conn looks at what the server sends while the library reads it.
 type conn struct {
 	net.Conn
+	raw      net.Conn // the same without TLS
 	link     *Link
 	addr     string
 	watchdog *time.Timer
@@ -44,6 +48,10 @@ type conn struct {
 
 // rearmBound is how long replies wait for the library to send its watches again.
 const rearmBound = 100 * time.Millisecond
+
+// recordAlert begins what a TLS server answers to what is no TLS; then comes
+// its version, 3.x (RFC 5246, 6.2.1 and 7.2).
+const recordAlert = 21
 
 // opSetWatches is the request that sets watches again.
 const opSetWatches = 101
@@ -67,7 +75,21 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.Close()
 		return 0, ferr
 	}
+	if err != nil && !c.shaken {
+		c.hungUp(err)
+	}
 	return n, err
+}
+
+// hungUp notes the end of a connection that has not brought an answer.
+func (c *conn) hungUp(err error) { c.noteEnd(&HangUp{Secure: c.Conn != c.raw, Err: err}) }
+
+// noteEnd notes why a connection has ended before its time, unless we ended it:
+// then the reason is noted already, or there is none.
+func (c *conn) noteEnd(err error) {
+	if !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
+		c.link.note(c.addr, err)
+	}
 }
 
 // Write looks for the watches that are set again. The library writes a request
@@ -77,13 +99,29 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.sent != nil && len(p) >= 12 && binary.BigEndian.Uint32(p[8:]) == opSetWatches {
 		c.once.Do(func() { close(c.sent) })
 	}
+	if err != nil && !c.shaken {
+		c.hungUp(err)
+	}
 	return n, err
 }
 
-// Close also ends the wait for the handshake.
+// partingBound is how long the other side may take our word that we go.
+const partingBound = 50 * time.Millisecond
+
+// Close also ends the wait for the handshake. A TLS connection that ends without
+// a word is an error in a server's log; but where the way is blocked, that word
+// must not hold up a leader who wants another server.
 func (c *conn) Close() error {
 	c.watchdog.Stop()
-	return c.Conn.Close()
+	if secure, ok := c.Conn.(*tls.Conn); ok {
+		said := make(chan struct{})
+		go func() { secure.Close(); close(said) }()
+		select {
+		case <-said:
+		case <-time.After(partingBound):
+		}
+	}
+	return c.raw.Close()
 }
 
 func (c *conn) inspect(p []byte) error {
@@ -98,6 +136,8 @@ func (c *conn) inspect(p []byte) error {
 			c.nhead = 0
 			size := int(int32(binary.BigEndian.Uint32(c.head[:])))
 			switch {
+			case !c.shaken && c.head[0] == recordAlert && c.head[1] == 3 && c.Conn == c.raw:
+				return ErrSpeaksTLS
 			case !c.shaken && (size < minConnectResponse || size > maxConnectResponse):
 				return fmt.Errorf("not a ZooKeeper server: the answer begins with %q", c.head[:])
 			case size < minReply:

@@ -4,6 +4,7 @@
 package zkconn
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -24,6 +25,11 @@ type Link struct {
 	// Watching, if not nil, tells whether the library has watches, which it
 	// sets again on a new connection. It is called at the end of a handshake.
 	Watching func() bool
+	// Failed, if not nil, is told of each connection that failed: refused, or
+	// ended before it had a session. It must return at once.
+	Failed func(server string, err error)
+	// Secure, if not nil, has all connections made by TLS.
+	Secure Secure
 
 	servers   []string
 	handshake time.Duration
@@ -49,7 +55,8 @@ const settled = 500 * time.Millisecond
 
 // New makes a Link to servers (host:port), which are resolved at each dial:
 // one bad name must not fail the others, and addresses change. A connection
-// that has not answered the handshake within handshake is closed.
+// that has not answered the handshake, that of TLS included, within handshake is
+// closed.
 func New(servers []string, handshake time.Duration) *Link {
 	return &Link{
 		servers:   servers,
@@ -117,33 +124,59 @@ func (l *Link) Dial(network, addr string, _ time.Duration) (net.Conn, error) {
 		return nil, ErrBarred
 	case <-time.After(pause):
 	}
+	secure, err := l.Secure.config(addr)
+	if err != nil {
+		l.note(addr, err)
+		return nil, err
+	}
 	raw, err := l.dialFunc(network, addr, l.handshake)
 	if err != nil {
 		l.note(addr, err)
 		return nil, err
 	}
-	c := &conn{Conn: raw, link: l, addr: addr}
+	c := &conn{Conn: raw, raw: raw, link: l, addr: addr}
+	if secure != nil {
+		c.Conn = tls.Client(raw, secure)
+	}
 	// The library waits 10 × 2T/3 for the first answer, and for the rest of it
 	// without end, while another server may be healthy.
 	c.watchdog = time.AfterFunc(l.handshake, func() {
 		l.note(addr, fmt.Errorf("connected, but no answer within %v", l.handshake))
 		raw.Close()
 	})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
+	if !l.take(c) {
 		c.watchdog.Stop()
 		raw.Close()
 		return nil, ErrBarred
 	}
-	l.conn = c
+	if err := shake(c.Conn); err != nil {
+		c.watchdog.Stop()
+		raw.Close()
+		c.noteEnd(err)
+		return nil, err
+	}
 	return c, nil
+}
+
+// take makes c the present connection, so that Kick and Bar end it, unless the
+// link is barred.
+func (l *Link) take(c *conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.conn = c
+	return true
 }
 
 func (l *Link) note(addr string, err error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.errs[addr] = err
+	l.mu.Unlock()
+	if l.Failed != nil {
+		l.Failed(addr, err)
+	}
 }
 
 // Errors are the last errors by server, since it was connected last.

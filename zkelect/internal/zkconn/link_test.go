@@ -171,7 +171,7 @@ func TestSmallestTimeout(t *testing.T) {
 			t.Parallel()
 			s := zktest.Start(t, zktest.TickTime(tick))
 			begun := time.Now()
-			got, err := SmallestTimeout(t.Context(), s.Addr())
+			got, err := SmallestTimeout(t.Context(), s.Addr(), nil)
 			if err != nil || got != 2*tick {
 				t.Fatalf("%v, %v", got, err)
 			}
@@ -188,14 +188,14 @@ func TestSmallestTimeout(t *testing.T) {
 	t.Run("minSessionTimeout", func(t *testing.T) {
 		t.Parallel()
 		s := zktest.Start(t, zktest.ExtraConfig(map[string]string{"minSessionTimeout": "700"}))
-		if got, err := SmallestTimeout(t.Context(), s.Addr()); err != nil || got != 700*time.Millisecond {
+		if got, err := SmallestTimeout(t.Context(), s.Addr(), nil); err != nil || got != 700*time.Millisecond {
 			t.Fatalf("%v, %v", got, err)
 		}
 	})
 	t.Run("IPv6", func(t *testing.T) {
 		t.Parallel()
 		s := zktest.Start(t, zktest.IPv6())
-		if got, err := SmallestTimeout(t.Context(), s.Addr()); err != nil || got != time.Second {
+		if got, err := SmallestTimeout(t.Context(), s.Addr(), nil); err != nil || got != time.Second {
 			t.Fatalf("%v, %v", got, err)
 		}
 	})
@@ -210,7 +210,7 @@ func TestSmallestTimeout(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
 			begun := time.Now()
-			if got, err := SmallestTimeout(ctx, addr); err == nil {
+			if got, err := SmallestTimeout(ctx, addr, nil); err == nil {
 				t.Errorf("granted %v", got)
 			} else {
 				t.Log(err)

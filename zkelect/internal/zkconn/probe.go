@@ -2,6 +2,7 @@ package zkconn
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -13,14 +14,26 @@ import (
 // the timeout that it grants, which is the ensemble's minSessionTimeout: two
 // ticks unless an operator set another (ZooKeeper Administrator's Guide,
 // minSessionTimeout). The session is closed again.
-func SmallestTimeout(ctx context.Context, addr string) (time.Duration, error) {
+func SmallestTimeout(ctx context.Context, addr string, secure Secure) (time.Duration, error) {
+	config, err := secure.config(addr)
+	if err != nil {
+		return 0, err
+	}
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return 0, err
 	}
+	// The socket itself, since TLS would have a last word.
+	raw := c
+	defer context.AfterFunc(ctx, func() { raw.Close() })()
+	if config != nil {
+		c = tls.Client(c, config)
+	}
 	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.Close() })()
+	if err := shake(c); err != nil {
+		return 0, err
+	}
 
 	// ConnectRequest: protocolVersion i32, lastZxidSeen i64, timeOut i32,
 	// sessionId i64, passwd: length i32 and 16 bytes.
