@@ -77,7 +77,7 @@ func TestSecureGetsTheHost(t *testing.T) {
 // says nothing at all, and whoever ends the link waits for none.
 func TestTLSHandshakeIsBounded(t *testing.T) {
 	secure := func(host string) (*tls.Config, error) { return &tls.Config{ServerName: host}, nil }
-	dial := func(l *Link) (error, time.Duration) {
+	dial := func(l *Link) (time.Duration, error) {
 		addr := zktest.Silent(t)
 		l.Secure = secure
 		begun := time.Now()
@@ -85,16 +85,16 @@ func TestTLSHandshakeIsBounded(t *testing.T) {
 		if err == nil {
 			t.Error("a silent server shook hands")
 		}
-		return l.Errors()[addr], time.Since(begun)
+		return time.Since(begun), l.Errors()[addr]
 	}
 	l := New([]string{"zk1:2281"}, 200*time.Millisecond)
-	if why, took := dial(l); why == nil || errors.As(why, new(*HandshakeError)) || took < 150*time.Millisecond || took > 2*time.Second {
+	if took, why := dial(l); why == nil || errors.As(why, new(*HandshakeError)) || took < 150*time.Millisecond || took > 2*time.Second {
 		t.Errorf("after %v, told: %v", took, why)
 	}
 	for name, end := range map[string]func(*Link){"kick": (*Link).Kick, "bar": (*Link).Bar} {
 		l := New([]string{"zk1:2281"}, time.Minute)
 		time.AfterFunc(100*time.Millisecond, func() { end(l) })
-		if why, took := dial(l); why != nil || took > 10*time.Second {
+		if took, why := dial(l); why != nil || took > 10*time.Second {
 			t.Errorf("%s: after %v, told: %v", name, took, why)
 		}
 	}
