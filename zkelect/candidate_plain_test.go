@@ -196,3 +196,28 @@ func TestPlainRefuses(t *testing.T) {
 		})
 	}
 }
+
+// A node that is not ephemeral is gone when it is looked at again: the wait goes on.
+func TestPlainPersistentForAMoment(t *testing.T) {
+	inPlainWorld(t, func(w *fakeWorld) {
+		byHand := func(op any) func() {
+			return func() {
+				if _, err := w.store.multi(0, []any{op}); err != nil {
+					t.Error(err)
+				}
+				w.committed(nil, nil)
+			}
+		}
+		got := w.on("a", func(r *fakeRequest) bool { return r.kind == "get" && r.path == fakePath }, fault{},
+			byHand(create(fakePath, "", zk.FlagPersistent)))
+		w.on("a", func(r *fakeRequest) bool { return r.kind == "children" && r.path == fakePath && got.left == 0 }, fault{},
+			byHand(remove(fakePath)))
+		a := w.run("a")
+		if k := a.work(0); k.term.Session != w.holder() || w.live() == "" {
+			t.Errorf("%+v, held by %x, live %q", k.term, w.holder(), w.live())
+		}
+		if n, _ := a.event(EventRetry); n > 0 {
+			t.Error("it went on without having made the node")
+		}
+	})
+}

@@ -62,7 +62,10 @@ func (c *Candidate) take(ctx context.Context) (name string, err error) {
 		case err != nil:
 			return "", denied(err, "read", c.place.latch)
 		case stat.EphemeralOwner == 0:
-			return "", c.place.safe(ctx, c.sess)
+			if err := c.place.safe(ctx, c.sess); err != nil {
+				return "", err
+			}
+			continue // deleted since
 		case stat.EphemeralOwner == c.sess.id():
 			c.cfg.emit(EventJoined, slog.String("node", c.place.latch))
 			c.learnTick()
