@@ -222,7 +222,7 @@ func TestResignWhoseLeaderDies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l, px := ledFromBehind(t, 2*time.Second)
+			l, px := ledFromBehind(t, 8*time.Second)
 			px.Cut()
 			got, err := l.resign(test.cfg)
 			noError(t, err)

@@ -100,6 +100,11 @@ func WatchDeletion(addr, path string) (moments <-chan Moment, stop func(), err e
 		return nil, nil, err
 	}
 	events, err := watchNode(c.Conn, path)
+	if errors.Is(err, zk.ErrNoNode) { // a follower that has not heard of it yet
+		if _, err = c.Sync(path); err == nil {
+			events, err = watchNode(c.Conn, path)
+		}
+	}
 	if err != nil {
 		c.close()
 		return nil, nil, fmt.Errorf("watch %s: %w", path, err)

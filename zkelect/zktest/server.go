@@ -173,7 +173,7 @@ func (s *Server) Await(bound time.Duration) error {
 	patience := probeBound / 10
 	for deadline := time.Now().Add(bound); ; time.Sleep(15 * time.Millisecond) {
 		asked := time.Now()
-		if s.mode(patience) != "" {
+		if s.mode(patience) != "" && s.secureAccepts(patience) {
 			return nil
 		}
 		if time.Since(asked) >= patience {

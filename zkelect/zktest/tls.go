@@ -127,6 +127,20 @@ func (s *Server) secureLines() (map[string]string, error) {
 	}, nil
 }
 
+// secureAccepts tells whether the secure port is open, where there is to be one: it
+// opens after the plain one.
+func (s *Server) secureAccepts(bound time.Duration) bool {
+	if s.cfg.secure == nil {
+		return true
+	}
+	c, err := net.DialTimeout("tcp", s.SecureAddr(), bound)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
 // SecureAddr returns the address of the secure client port, host:port, of a
 // server with [TLS].
 func (s *Server) SecureAddr() string { return s.cfg.clientAddr(s.secure.number) }
