@@ -35,7 +35,7 @@ func TestSmallerTimeoutAfterReconnectionShrinksTheLease(t *testing.T) {
 
 	e := newElection(t, wide)
 	cfg := e.config("a", toWide.Addr(), toNarrow.Addr())
-	cfg.SessionTimeout = 20 * time.Second
+	cfg.SessionTimeout = 30 * time.Second
 	a := contend(t, cfg)
 	work := a.awaitWork(0)
 	if got := a.c.sess.timeout(); got != cfg.SessionTimeout {
