@@ -29,12 +29,14 @@ import (
 //	<!-- run: repo -->           at the root of the repository, installing to a folder of the test's
 //	<!-- run: until-started -->  one command that does not end by itself: ended after its start
 //	<!-- run: in-job -->         as the command of a zkelect run
+//	<!-- run: fails -->          a console whose commands, but those with &, have an exit code other than 0
 //	<!-- run: tls -->            with zk1:2281,zk2:2281,zk3:2281 a secure port, and files for it
 //	<!-- run: with=ID,ID -->     while these participants stand in /jobs/billing
 //
 // A block that none of this fits fails, so that none can rot.
-func TestReadme(t *testing.T)   { runPage(t, "README.md") }
-func TestCronPage(t *testing.T) { runPage(t, "docs/cron.md") }
+func TestReadme(t *testing.T)              { runPage(t, "README.md") }
+func TestCronPage(t *testing.T)            { runPage(t, "docs/cron.md") }
+func TestTroubleshootingPage(t *testing.T) { runPage(t, "docs/troubleshooting.md") }
 
 func runPage(t *testing.T, page string) {
 	for _, b := range pageBlocks(t, page) {
@@ -53,6 +55,8 @@ func runPage(t *testing.T, page string) {
 				s.tls()
 			case b.how == "in-job":
 				s.ends(s.start("zkelect", "run", "--path", "/jobs/billing", "--", "sh", "-e", s.file("job", b.text)), 0)
+			case b.how == "fails":
+				s.console(true)
 			case b.how != "":
 				t.Fatalf("no way to run %q", b.how)
 			case b.lang == "sh":
@@ -62,7 +66,7 @@ func runPage(t *testing.T, page string) {
 					t.Error(out)
 				}
 			case b.lang == "console":
-				s.console()
+				s.console(false)
 			case b.lang == "crontab":
 				s.crontab()
 			case b.lang == "systemd":

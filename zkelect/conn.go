@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -128,6 +129,10 @@ func (s *zkSession) unreachable(ctx context.Context, cs ConnectString, err error
 
 // plain shortens "dial tcp 127.0.0.1:1: connect: connection refused".
 func plain(err error, server string) string {
+	var name *net.DNSError
+	if errors.As(err, &name) { // else it has the name again, and the name server's
+		return name.Err
+	}
 	text := strings.TrimPrefix(err.Error(), "dial tcp ")
 	text = strings.TrimPrefix(text, server+": ")
 	if i := strings.Index(text, ": connect: "); i >= 0 {

@@ -21,6 +21,10 @@ func (c *Candidate) join(ctx context.Context) (string, error) {
 	uuid := newUUID(c.hostPID)
 	prefix := c.place.node(c.cfg.Recipe.prefix(uuid))
 	doubt := false
+	joined := func(name string) (string, error) {
+		c.cfg.emit(EventJoined, slog.String("node", c.place.node(name)))
+		return name, nil
+	}
 	c.joined.asked = cmp.Or(c.joined.asked, c.now())
 	for {
 		full, err := c.sess.create(ctx, prefix, []byte(c.cfg.ID), zk.FlagEphemeralSequential)
@@ -35,8 +39,7 @@ func (c *Candidate) join(ctx context.Context) (string, error) {
 					return "", errPlaceLost
 				}
 			}
-			c.cfg.emit(EventJoined, slog.String("node", c.place.node(name)))
-			return name, nil
+			return joined(name)
 		case errors.Is(err, zk.ErrNoNode): // never made, or reaped
 			if err := c.place.ensure(ctx, c.sess, c.place.latch); err != nil {
 				return "", err
@@ -50,9 +53,11 @@ func (c *Candidate) join(ctx context.Context) (string, error) {
 			if err := pauseAfter(ctx, c.sess); err != nil {
 				return "", err
 			}
-			name, err := c.lowestOfOurs(ctx, uuid)
-			if err != nil || name != "" {
-				return name, err
+			switch name, err := c.lowestOfOurs(ctx, uuid); {
+			case err != nil:
+				return "", err
+			case name != "":
+				return joined(name)
 			}
 		default:
 			return "", denied(err, "join the queue in", c.place.latch)

@@ -261,6 +261,9 @@ func loseInATerm(t *testing.T, kind lossKind, target lossTarget) {
 	if n := len(a.events(EventConnected)); n != 1 {
 		t.Errorf("a needed %d sessions", n)
 	}
+	if n := len(a.events(EventJoined)); n != 2 {
+		t.Errorf("a told %d times that it had joined the queue", n)
+	}
 
 	b.leave()
 	a.awaitWork(1)

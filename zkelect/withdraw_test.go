@@ -166,7 +166,7 @@ func TestResignUnanswered(t *testing.T) {
 	for _, to := range []string{"", "b"} {
 		t.Run("to "+to, func(t *testing.T) {
 			t.Parallel()
-			l, px := ledFromBehind(t, 10*time.Second)
+			l, px := ledFromBehind(t, 20*time.Second)
 			l.awaitHeartbeats(2, px)
 			px.Cut()
 			got, err := l.resign(ResignConfig{To: to, Timeout: 700 * time.Millisecond})

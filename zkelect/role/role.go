@@ -85,6 +85,7 @@ func (s *State) take(e zkelect.Event) {
 		s.leave()
 		s.Role, s.Node = Waiting, text(e, "node")
 	case zkelect.EventWaiting:
+		s.Role = Waiting // with recipe plain a waiter has no node
 		s.Ahead, s.Of, s.Behind = int(number(e, "position")), int(number(e, "of")), text(e, "behind")
 	case zkelect.EventLeading:
 		s.Role, s.Node, s.Token = Leading, text(e, "node"), number(e, "token")

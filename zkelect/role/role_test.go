@@ -39,6 +39,7 @@ func TestFollower(t *testing.T) {
 		{zkelect.EventReleased, nil, State{Connected: true, Session: "0x1"}, 10},
 		{zkelect.EventJoined, []slog.Attr{slog.String("node", "/jobs/a")}, joined, 11},
 		{zkelect.EventExpired, nil, State{}, 12},
+		{zkelect.EventWaiting, []slog.Attr{slog.String("behind", "web1:1")}, State{Role: Waiting, Behind: "web1:1"}, 13}, // recipe plain
 	} {
 		before := f.State()
 		changed := f.Observe(zkelect.Event{Kind: step.kind, Attrs: step.attrs}, start.Add(time.Duration(i)*time.Second))
