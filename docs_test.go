@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/urfave/cli/v2"
+
+	"zkelect/zkelect"
 )
 
 // pages are what is written for people.
@@ -33,6 +35,7 @@ var (
 	quoted   = regexp.MustCompile("`([^`\n]+)`")
 	fileLike = regexp.MustCompile(`^(\.?\w[\w./*-]*)?[\w*-]+(\.(go|md|txtar|mod)|/)$`)
 	flagged  = regexp.MustCompile(`(?:^|[\s` + "`" + `(])--([a-z][a-z-]*)`)
+	message  = regexp.MustCompile("`msg=\"([^\"]*)\"`")
 	variable = regexp.MustCompile(`\bZKELECT_[A-Z_]*[A-Z]`)
 )
 
@@ -93,6 +96,21 @@ func TestDocsNameFlagsAndVariablesThatExist(t *testing.T) {
 		for _, v := range variable.FindAllString(text, -1) {
 			if !known[v] {
 				t.Errorf("%s: there is no variable %s", name, v)
+			}
+		}
+	}
+}
+
+// A page quotes the messages of the log as they are.
+func TestDocsQuoteTheLog(t *testing.T) {
+	told := map[string]bool{}
+	for k := zkelect.Kind(0); k.String() != ""; k++ {
+		told[k.String()] = true
+	}
+	for name, text := range pages(t) {
+		for _, m := range message.FindAllStringSubmatch(text, -1) {
+			if !told[m[1]] {
+				t.Errorf("%s: the log never says %q", name, m[1])
 			}
 		}
 	}
