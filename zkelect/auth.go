@@ -25,7 +25,8 @@ func (a Auth) GoString() string { return a.String() }
 func ParseAuth(content []byte) (*Auth, error) {
 	var auth *Auth
 	n := 0
-	for line := range strings.SplitSeq(string(content), "\n") {
+	text := strings.TrimPrefix(string(content), "\ufeff") // as some editors begin a file
+	for line := range strings.SplitSeq(text, "\n") {
 		n++
 		line = strings.TrimSuffix(line, "\r")
 		if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#") {
@@ -38,7 +39,7 @@ func ParseAuth(content []byte) (*Auth, error) {
 		user, password, colon := strings.Cut(secret, ":")
 		switch {
 		case !digest:
-			return nil, fmt.Errorf("%w: line %d does not begin with digest:, the one scheme built so far; give digest:user:password", ErrConfig, n)
+			return nil, fmt.Errorf("%w: line %d does not begin with digest:, the one scheme there is; give digest:user:password", ErrConfig, n)
 		case !colon || user == "" || password == "":
 			return nil, fmt.Errorf("%w: line %d lacks user or password; give digest:user:password", ErrConfig, n)
 		case strings.ContainsFunc(secret, func(r rune) bool { return r < ' ' || r == 0x7f }):

@@ -20,7 +20,7 @@ func FuzzAuth(f *testing.F) {
 			return
 		}
 		// An error must be made of our words alone.
-		const words = "no credential give a line digest:user:password lacks user or password is a second one does not begin with the one scheme built so far has control character bad configuration"
+		const words = "no credential give a line digest:user:password lacks user or password is a second one does not begin with the one scheme there is has control character bad configuration"
 		for word := range strings.FieldsFuncSeq(err.Error(), func(r rune) bool { return strings.ContainsRune(" ;,:0123456789", r) }) {
 			if !strings.Contains(words, word) {
 				t.Errorf("%q: %v (%s)", content, err, word)

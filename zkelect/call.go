@@ -41,7 +41,7 @@ func do[T any](ctx context.Context, s *zkSession, request func() (T, error)) (T,
 			if errors.Is(a.err, zk.ErrSessionExpired) {
 				return none, errSessionLost
 			}
-			return a.v, a.err
+			return a.v, s.noRight(a.err)
 		case <-slow.C:
 			s.kick(connection)
 			return none, errNoAnswer
@@ -232,7 +232,15 @@ func (s *zkSession) multi(ctx context.Context, ops ...any) ([]zk.MultiResponse, 
 		return res, err
 	})
 	if i := failedOp(res); err == nil && i >= 0 {
-		return res, res[i].Error
+		return res, s.noRight(res[i].Error)
 	}
 	return res, err
+}
+
+// noRight has an error for lack of rights tell where that was, and without what.
+func (s *zkSession) noRight(err error) error {
+	if !errors.Is(err, zk.ErrNoAuth) {
+		return err
+	}
+	return &noRight{at: s.link.Server() + s.chroot, nameless: s.cfg.Auth == nil}
 }

@@ -44,6 +44,14 @@ type zkSession struct {
 	// unbounded: nobody gets an error of ours while no server takes us.
 	unbounded bool
 	warned    map[string]bool // of these servers' TLS since we were connected
+	refused   refusals
+}
+
+// refusals are connections, one after the other, on which the servers did not take
+// our credentials again.
+type refusals struct {
+	last  int // connection
+	since time.Duration
 }
 
 // watch is one kind of watch on one path.
@@ -99,13 +107,19 @@ func (s *zkSession) login(ctx context.Context) error {
 	if s.cfg.Auth == nil {
 		return nil
 	}
-	// The library sends it again on each later connection, before anything else.
-	_, err := read(ctx, session(s), func() (struct{}, error) {
-		return do(ctx, s, func() (struct{}, error) {
-			return struct{}{}, s.conn.AddAuth(s.cfg.Auth.Scheme, s.cfg.Auth.Secret)
+	for {
+		_, before, _ := s.status()
+		_, err := read(ctx, session(s), func() (struct{}, error) {
+			return do(ctx, s, func() (struct{}, error) {
+				return struct{}{}, s.conn.AddAuth(s.cfg.Auth.Scheme, s.cfg.Auth.Secret)
+			})
 		})
-	})
-	return err
+		// The library sends it again on each later connection, before anything else:
+		// on those that begin after it has kept it, which is after the answer.
+		if _, now, _ := s.status(); err != nil || now == before {
+			return err
+		}
+	}
 }
 
 func (s *zkSession) unreachable(ctx context.Context, cs ConnectString, err error) error {
@@ -113,7 +127,7 @@ func (s *zkSession) unreachable(ctx context.Context, cs ConnectString, err error
 		return cause // asked to stop meanwhile: not the servers' fault
 	}
 	if errors.Is(err, zk.ErrAuthFailed) {
-		return fmt.Errorf("%w: the servers refused the credentials of scheme %s", ErrDenied, s.cfg.Auth.Scheme)
+		return fmt.Errorf("%w: %s takes no credentials of scheme %s; have it enabled there, or give none", ErrDenied, s.link.Server(), s.cfg.Auth.Scheme)
 	}
 	errs := s.link.Errors()
 	var each []string
@@ -151,7 +165,7 @@ func acls(mode ACLMode) []zk.ACL {
 	return zk.WorldACL(zk.PermAll)
 }
 
-// Printf takes the library's log. Only one of its lines is an error that no
+// Printf takes the library's log. Only two of its lines are errors that no
 // request returns.
 func (s *zkSession) Printf(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
@@ -160,7 +174,31 @@ func (s *zkSession) Printf(format string, args ...any) {
 		s.tooBig = line
 		s.mu.Unlock()
 	}
+	if strings.HasPrefix(line, "error in resending auth creds") && strings.HasSuffix(line, zk.ErrAuthFailed.Error()) {
+		s.refusedAgain()
+	}
 	s.cfg.emit(EventRetry, slog.String("library", line))
+}
+
+// refusedAgain is called when a server does not take our credentials again; the
+// library then tries the next one, without end. Where that has gone on for the
+// session's whole timeout the session is given up: a new one tells what is wrong.
+func (s *zkSession) refusedAgain() {
+	s.mu.Lock()
+	r := &s.refused
+	first := r.last == 0 || s.connection != r.last+1
+	if first {
+		r.since = bootTime()
+	}
+	r.last = s.connection
+	over := bootTime()-r.since > s.link.Timeout()
+	s.mu.Unlock()
+	switch {
+	case over:
+		s.lose()
+	case first:
+		s.cfg.emit(EventAuthFault, slog.String("server", s.link.Server()), slog.String("scheme", s.cfg.Auth.Scheme))
+	}
 }
 
 // event is called by the library's goroutines, sometimes under its locks: it

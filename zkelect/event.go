@@ -16,6 +16,7 @@ const (
 	EventReconnected             // the same session again: server
 	EventTLSFiles                // the TLS files cannot be used, so those read last are: error
 	EventTLSFault                // a server, or we to it, is not known by TLS: server, error
+	EventAuthFault               // a server refuses on a new connection the credentials that it took before: server, scheme
 	EventExpired                 // session over, a new one is made
 	EventJoined                  // own node in the queue: node
 	EventWaiting                 // position and leader, when they change
@@ -60,6 +61,7 @@ var kinds = map[Kind]struct {
 	EventReconnected: {"connection is back in the same session", slog.LevelInfo},
 	EventTLSFiles:    {"the TLS files cannot be used; those that were read last go on", slog.LevelWarn},
 	EventTLSFault:    {"no connection by TLS; trying on", slog.LevelWarn},
+	EventAuthFault:   {"a server refuses the credentials that it took before; trying on", slog.LevelWarn},
 	EventExpired:     {"session is over", slog.LevelWarn},
 	EventJoined:      {"joined the queue", slog.LevelInfo},
 	EventWaiting:     {"waiting", slog.LevelInfo},

@@ -139,7 +139,7 @@ func (p place) wouldMake(ctx context.Context, s session) (makes []string, err er
 	case err != nil, stat != nil && p.recipe == RecipePlain: // somebody's, as this one's would be
 		return makes, err
 	case stat != nil:
-		return makes, p.mayCreate(ctx, s, p.latch, "join the queue in "+p.latch)
+		return makes, p.mayJoin(ctx, s)
 	case len(makes) > 0 && p.recipe == RecipePlain: // what the side node needs has been asked for
 		return makes, nil
 	case len(makes) > 0:
@@ -179,7 +179,7 @@ func (p place) mayCreate(ctx context.Context, s session, dir, what string) error
 		case errors.Is(err, zk.ErrNoChildrenForEphemerals):
 			return inEphemeral(dir)
 		case errors.Is(err, zk.ErrNoAuth):
-			return fmt.Errorf("%w: may not %s; give the right credentials with --auth-file, or have the ACL of %s changed", ErrDenied, what, dir)
+			return refused(err, what, dir)
 		case ambiguous(err):
 			if err := pauseAfter(ctx, s); err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -130,12 +131,38 @@ func pauseAfter(ctx context.Context, s session) error {
 	return awaitConnected(ctx, s)
 }
 
-// denied turns a refusal for lack of rights into words.
-func denied(err error, what, path string) error {
-	if errors.Is(err, zk.ErrNoAuth) {
-		return fmt.Errorf("%w: may not %s %s; give the right credentials with --auth-file, or have its ACL changed", ErrDenied, what, path)
+// noRight is the servers' zk.ErrNoAuth with what a person needs to know of it.
+type noRight struct {
+	at       string // which server, with the chroot
+	nameless bool   // it was given no credentials
+}
+
+func (r *noRight) Error() string { return zk.ErrNoAuth.Error() }
+func (r *noRight) Unwrap() error { return zk.ErrNoAuth }
+
+// denied turns a refusal for lack of rights into words. Creating and deleting are
+// rights on the node above.
+func denied(err error, what, node string) error {
+	switch {
+	case !errors.Is(err, zk.ErrNoAuth):
+		return fmt.Errorf("%s %s: %w", what, node, err)
+	case what == "create", what == "delete":
+		return refused(err, what+" "+node, path.Dir(node))
 	}
-	return fmt.Errorf("%s %s: %w", what, path, err)
+	return refused(err, what+" "+node, node)
+}
+
+// refused says what may not be done, and whose ACL forbids it.
+func refused(err error, what, node string) error {
+	at, which := "", "the right credentials"
+	var r *noRight
+	if errors.As(err, &r) {
+		at = " on " + r.at
+		if r.nameless {
+			which = "credentials"
+		}
+	}
+	return fmt.Errorf("%w: may not %s%s; give %s with --auth-file, or have the ACL of %s changed", ErrDenied, what, at, which, node)
 }
 
 // prompt is a session for what must not be late: a request without an answer

@@ -131,7 +131,11 @@ func (p place) prepare(ctx context.Context, s session) error {
 		case err == nil:
 			return p.mayUse(ctx, s)
 		case errors.Is(err, zk.ErrNoNode):
-			err = p.makeSide(ctx, s)
+			// Before anything is made: a side node with our ACL must not be in the
+			// way of those who may join.
+			if err = p.mayJoin(ctx, s); err == nil {
+				err = p.makeSide(ctx, s)
+			}
 		case errors.Is(err, zk.ErrNoAuth):
 			return denied(err, "read", p.side)
 		default:
@@ -211,15 +215,25 @@ func (p place) notInside(ctx context.Context, s session, dir string) error {
 
 // mayUse asks for each right that a term needs, by a multi that cannot succeed.
 func (p place) mayUse(ctx context.Context, s session) error {
-	probe := p.side + "/probe"
+	probe, queued := p.side+"/probe", p.probe()
+	ops := []any{create(probe, "", zk.FlagEphemeral), remove(probe)}
+	if p.recipe != RecipePlain {
+		ops = append(ops, create(queued, "", zk.FlagEphemeral), remove(queued))
+	}
 	for {
-		res, err := s.multi(ctx, create(probe, "", zk.FlagEphemeral), remove(probe),
-			&zk.SetDataRequest{Path: p.side, Version: impossible})
+		last := len(ops)
+		res, err := s.multi(ctx, append(slices.Clip(ops), &zk.SetDataRequest{Path: p.side, Version: impossible})...)
 		switch op := failedOp(res); {
-		case op == 2 && errors.Is(err, zk.ErrBadVersion):
+		case op == last && errors.Is(err, zk.ErrBadVersion):
 			return nil
+		case op == last && errors.Is(err, zk.ErrNoAuth):
+			return denied(err, "write", p.side)
+		case op >= 2 && errors.Is(err, zk.ErrNoAuth):
+			return p.mayNotQueue(err, op-2)
 		case errors.Is(err, zk.ErrNoAuth):
-			return denied(err, []string{"create nodes in", "delete nodes in", "write"}[max(op, 0)], p.side)
+			return denied(err, []string{"create nodes in", "delete nodes in"}[max(op, 0)], p.side)
+		case op == 2 && (errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrNoChildrenForEphemerals)):
+			ops = ops[:2] // joining makes it, or tells what is wrong with it
 		case errors.Is(err, zk.ErrNoNode): // just deleted: prepare looks again
 			return nil
 		case ambiguous(err):
@@ -232,6 +246,35 @@ func (p place) mayUse(ctx context.Context, s session) error {
 			return denied(err, "use", p.side)
 		}
 	}
+}
+
+// mayJoin asks likewise for the rights that a participant needs in the queue, if there
+// is one.
+func (p place) mayJoin(ctx context.Context, s session) error {
+	if p.recipe == RecipePlain {
+		return nil
+	}
+	probe := p.probe()
+	for {
+		res, err := s.multi(ctx, create(probe, "", zk.FlagEphemeral), remove(probe), remove(probe))
+		switch {
+		case errors.Is(err, zk.ErrNoAuth):
+			return p.mayNotQueue(err, failedOp(res))
+		case ambiguous(err):
+			if err := pauseAfter(ctx, s); err != nil {
+				return err
+			}
+		default: // what else may be wrong with it joining tells
+			return nil
+		}
+	}
+}
+
+// probe is a node in the queue that is never made.
+func (p place) probe() string { return p.latch + "/" + sidePrefix + "probe" }
+
+func (p place) mayNotQueue(err error, op int) error {
+	return denied(err, []string{"join the queue in", "leave the queue in"}[max(op, 0)], p.latch)
 }
 
 func lastVersion(node string) error {

@@ -64,6 +64,9 @@ func (i *Inspector) armed(ctx context.Context, path string) (*snapshot, func() e
 	if errors.Is(err, zk.ErrNoNode) {
 		poll, err = time.After(missingPoll), nil
 	}
+	if errors.Is(err, zk.ErrNoAuth) {
+		err = denied(err, "read", p.latch)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

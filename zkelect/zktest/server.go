@@ -152,6 +152,15 @@ func (s *Server) Respawn() error {
 	return s.named("start", err)
 }
 
+// Change has a server that is down start with further options the next time.
+func (s *Server) Change(opts ...Option) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range opts {
+		o(&s.cfg)
+	}
+}
+
 // Wipe deletes the data of a server that is down, as a lost disk would.
 func (s *Server) Wipe() error {
 	s.mu.Lock()

@@ -44,6 +44,10 @@ type conn struct {
 	// it has none. Read forgets it, sent does not.
 	rearmed, sent chan struct{}
 	once          sync.Once
+	// asked gets the credentials that are sent meanwhile. The library awaits the
+	// answer to each before all else, so that one is passed on: answering is true then.
+	asked     chan struct{}
+	answering bool
 }
 
 // rearmBound is how long replies wait for the library to send its watches again.
@@ -53,21 +57,27 @@ const rearmBound = 100 * time.Millisecond
 // its version, 3.x (RFC 5246, 6.2.1 and 7.2).
 const recordAlert = 21
 
-// opSetWatches is the request that sets watches again.
-const opSetWatches = 101
+// The requests of the library's own on a new connection.
+const (
+	opSetAuth    = 100 // first, where there are credentials
+	opSetWatches = 101 // sets watches again
+)
 
 // Read passes on what the server sent, unless it is no ZooKeeper server's.
 func (c *conn) Read(p []byte) (int, error) {
-	if c.rearmed != nil {
+	if c.rearmed != nil && !c.answering {
 		// With its watches the library names the newest transaction that it has
 		// seen, and reads that without a lock while its receiving loop writes it.
 		// A reply that came in before would make the server keep back an event
 		// that nobody has seen.
 		select {
 		case <-c.rearmed:
+			c.rearmed = nil
+		case <-c.asked: // whose answer has no transaction
+			c.answering = true
 		case <-time.After(rearmBound):
+			c.rearmed = nil
 		}
-		c.rearmed = nil
 	}
 	n, err := c.Conn.Read(p)
 	if ferr := c.inspect(p[:n]); ferr != nil {
@@ -92,12 +102,20 @@ func (c *conn) noteEnd(err error) {
 	}
 }
 
-// Write looks for the watches that are set again. The library writes a request
-// in one piece: length, xid, type.
+// Write looks for credentials and for the watches that are set again. The library
+// writes a request in one piece: length, xid, type.
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	if c.sent != nil && len(p) >= 12 && binary.BigEndian.Uint32(p[8:]) == opSetWatches {
-		c.once.Do(func() { close(c.sent) })
+	if c.sent != nil && len(p) >= 12 {
+		switch binary.BigEndian.Uint32(p[8:]) {
+		case opSetAuth:
+			select {
+			case c.asked <- struct{}{}:
+			default: // replies do not wait any more
+			}
+		case opSetWatches:
+			c.once.Do(func() { close(c.sent) })
+		}
 	}
 	if err != nil && !c.shaken {
 		c.hungUp(err)
@@ -152,6 +170,7 @@ func (c *conn) inspect(p []byte) error {
 		}
 		c.body -= n
 		p = p[n:]
+		c.answering = c.answering && c.body > 0
 		if c.body == 0 && !c.shaken {
 			c.shaken = true
 			c.watchdog.Stop()
@@ -164,7 +183,7 @@ func (c *conn) inspect(p []byte) error {
 			}
 			c.first = nil
 			if c.link.Watching != nil && c.link.Watching() {
-				c.sent = make(chan struct{})
+				c.sent, c.asked = make(chan struct{}), make(chan struct{}, 1)
 				c.rearmed = c.sent
 			}
 		}

@@ -179,3 +179,54 @@ func TestGarbageDoesNotReachTheLibrary(t *testing.T) {
 		})
 	}
 }
+
+// On a new connection the library awaits the answer to its credentials before it sends
+// anything else, watches too. So that one answer must not wait for the watches, and all
+// others must.
+func TestCredentialsAreAnsweredBeforeWatches(t *testing.T) {
+	request := func(op byte) []byte { return frame(0, 0, 0, 1, 0, 0, 0, op) }
+	reply := frame(make([]byte, minReply)...)
+	for try := 0; ; try++ { // a busy machine may be late, not always
+		l := New([]string{"zk1:2181"}, time.Second)
+		l.Watching = func() bool { return true }
+		client, server := dialed(t, l)
+		go func() { _, _ = server.Write(response(4*time.Second, 7)) }()
+		if _, err := io.ReadFull(client, make([]byte, 41)); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			_, _ = io.ReadFull(server, make([]byte, 12))
+			_, _ = server.Write(append(reply, reply...))
+			_, _ = io.Copy(io.Discard, server)
+		}()
+		read := func() time.Time {
+			for _, size := range []int{4, minReply} {
+				if _, err := io.ReadFull(client, make([]byte, size)); err != nil {
+					t.Error(err)
+				}
+			}
+			return time.Now()
+		}
+		first, second := make(chan time.Time, 1), make(chan time.Time, 1)
+		began := time.Now()
+		go func() { first <- read(); second <- read() }()
+		if _, err := client.Write(request(opSetAuth)); err != nil {
+			t.Fatal(err)
+		}
+		answered := <-first
+		time.Sleep(rearmBound / 4)
+		armed := time.Now()
+		if _, err := client.Write(request(opSetWatches)); err != nil {
+			t.Fatal(err)
+		}
+		if next := <-second; next.Before(armed) && armed.Sub(answered) < rearmBound/2 {
+			t.Fatal("another reply passed before the watches were set")
+		}
+		if answered.Sub(began) < rearmBound {
+			return
+		}
+		if try == 20 {
+			t.Fatalf("the answer to the credentials waited for %v", answered.Sub(began))
+		}
+	}
+}
