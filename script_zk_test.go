@@ -22,6 +22,7 @@ import (
 //
 //	zk create [-e] [-s] PATH [DATA|@FILE]    zk set PATH DATA|@FILE    zk delete PATH
 //	zk get PATH    zk ls PATH    zk acl PATH               answer on stdout
+//	zk tree PATH                                           all that is there, with versions: of nodes, of children, of ACLs
 //	zk setacl PATH SCHEME:ID:PERMS...                      PERMS of rwcda, or - for none
 //	zk gone PATH                                           wait until it is
 //	zk some PATH                                           wait until it has children
@@ -58,6 +59,8 @@ func scriptZK(ts *testscript.TestScript, neg bool, args []string) {
 	case "ls":
 		lines, _, err = c.Children(node)
 		slices.Sort(lines)
+	case "tree":
+		lines, err = tree(c, node)
 	case "acl":
 		var acl []zk.ACL
 		acl, _, err = c.GetACL(node)
@@ -154,6 +157,25 @@ func createAll(c *zk.Conn, node string, data []byte, flags int32) error {
 		_, err = c.Create(node, data, flags, zk.WorldACL(zk.PermAll))
 	}
 	return err
+}
+
+// tree is a node, and all below it, as a line each. ZooKeeper's own are left out.
+func tree(c *zk.Conn, node string) ([]string, error) {
+	data, stat, err := c.Get(node)
+	if err != nil {
+		return nil, err
+	}
+	lines := []string{fmt.Sprintf("%s %d %d %d %s", node, stat.Version, stat.Cversion, stat.Aversion, data)}
+	children, _, err := c.Children(node)
+	slices.Sort(children)
+	for _, child := range children {
+		var below []string
+		if at := path.Join(node, child); err == nil && at != "/zookeeper" {
+			below, err = tree(c, at)
+			lines = append(lines, below...)
+		}
+	}
+	return lines, err
 }
 
 // perms are the letters of ZooKeeper's own command line.
