@@ -233,7 +233,10 @@ func (i *Inspector) readSide(ctx context.Context, s *snapshot, f listing) (live 
 		return live, fmt.Errorf("%w: nothing at %s; check --path", ErrNoElection, s.Path)
 	case errors.Is(err, zk.ErrNoNode):
 		return live, nil
-	case errors.Is(err, zk.ErrNoAuth), errors.Is(err, ErrNode), errors.Is(err, ErrUnsafe):
+	case errors.Is(err, zk.ErrNoAuth):
+		s.warn("%v", denied(err, "read", s.place.side))
+		return live, nil
+	case errors.Is(err, ErrNode), errors.Is(err, ErrUnsafe):
 		s.warn("%v", err)
 		return live, nil
 	}
@@ -277,8 +280,11 @@ func (s *snapshot) consistent() bool {
 
 func (i *Inspector) readLive(ctx context.Context, path string) (node, error) {
 	n, err := i.readNode(ctx, path)
-	if errors.Is(err, zk.ErrNoNode) {
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
 		return node{}, nil
+	case errors.Is(err, zk.ErrNoAuth):
+		err = denied(err, "read", path)
 	}
 	return n, err
 }
