@@ -31,6 +31,7 @@ import (
 //	<!-- run: in-job -->         as the command of a zkelect run
 //	<!-- run: fails -->          a console whose commands, but those with &, have an exit code other than 0
 //	<!-- run: tls -->            with zk1:2281,zk2:2281,zk3:2281 a secure port, and files for it
+//	<!-- run: three-hosts -->    on three hosts, an hour after the other: see hosts_linux_test.go
 //	<!-- run: with=ID,ID -->     while these participants stand in /jobs/billing
 //
 // A block that none of this fits fails, so that none can rot.
@@ -53,6 +54,8 @@ func runPage(t *testing.T, page string) {
 				s.untilStarted(b.text)
 			case b.how == "tls":
 				s.tls()
+			case b.how == "three-hosts":
+				s.threeHosts()
 			case b.how == "in-job":
 				s.ends(s.start("zkelect", "run", "--path", "/jobs/billing", "--", "sh", "-e", s.file("job", b.text)), 0)
 			case b.how == "fails":
@@ -80,8 +83,9 @@ func runPage(t *testing.T, page string) {
 
 // pageJobs are the commands that the pages invent.
 var pageJobs = map[string]string{
-	"sudo":     `exec "$@"`,
-	"billingd": `exec sleep 300`,
+	"sudo":          `exec "$@"`,
+	"billingd":      `exec sleep 300`,
+	"hourly-report": `uname -n >>"$REPORTS"; sleep 0.2`,
 	// The test holds it up by a file, so that it knows when it runs.
 	"nightly-backup": `echo began >>"$STAGE/backups"; while [ -e "$STAGE/hold" ]; do sleep 0.05; done`,
 }
@@ -98,7 +102,9 @@ type stage struct {
 func newStage(t *testing.T, b pageBlock) *stage {
 	s := &stage{T: t, block: b, dir: t.TempDir()}
 	servers := zktest.Shared(t).Chroot(t)
-	s.block.text = strings.ReplaceAll(b.text, "zk1,zk2,zk3", servers)
+	if b.how != "three-hosts" { // who know them by name
+		s.block.text = strings.ReplaceAll(b.text, "zk1,zk2,zk3", servers)
+	}
 	for name, text := range pageJobs {
 		if err := os.Chmod(s.file(filepath.Join("bin", name), "#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
 			t.Fatal(err)
