@@ -31,7 +31,7 @@ import (
 //	<!-- run: in-job -->         as the command of a zkelect run
 //	<!-- run: fails -->          a console whose commands, but those with &, have an exit code other than 0
 //	<!-- run: tls -->            with zk1:2281,zk2:2281,zk3:2281 a secure port, and files for it
-//	<!-- run: three-hosts -->    on three hosts, an hour after the other: see hosts_linux_test.go
+//	<!-- run: three-hosts -->    on three hosts: see TestThreeHosts
 //	<!-- run: with=ID,ID -->     while these participants stand in /jobs/billing
 //
 // A block that none of this fits fails, so that none can rot.
@@ -54,8 +54,7 @@ func runPage(t *testing.T, page string) {
 				s.untilStarted(b.text)
 			case b.how == "tls":
 				s.tls()
-			case b.how == "three-hosts":
-				s.threeHosts()
+			case b.how == "three-hosts": // TestThreeHosts does it
 			case b.how == "in-job":
 				s.ends(s.start("zkelect", "run", "--path", "/jobs/billing", "--", "sh", "-e", s.file("job", b.text)), 0)
 			case b.how == "fails":
