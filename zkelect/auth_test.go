@@ -7,7 +7,7 @@ import (
 )
 
 func FuzzAuth(f *testing.F) {
-	for _, seed := range []string{"", "digest:u:p", "digest:u:p:q r\r\n", "#\n\ndigest:u:p\n", "x509:a", "digest:u", "digest:\xff:p", "digest:a:b\ndigest:c:d"} {
+	for _, seed := range []string{"", "digest:u:p", "digest:u:p:q r\r\n", "#\n\ndigest:u:p\n", "x509:a", "digest:u", "digest:\xff:p", "digest:a:b\ndigest:c:d", "\ufeffdigest:u:p", "\ufeff"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
