@@ -137,7 +137,7 @@ type noRight struct {
 	nameless bool   // it was given no credentials
 }
 
-func (r *noRight) Error() string { return ErrDenied.Error() + " on " + r.at }
+func (r *noRight) Error() string   { return ErrDenied.Error() + " on " + r.at }
 func (r *noRight) Unwrap() []error { return []error{ErrDenied, zk.ErrNoAuth} }
 
 // denied turns a refusal for lack of rights into words. Creating and deleting are
