@@ -174,13 +174,14 @@ func (s *stage) threeHosts() {
 		}
 		return strings.Fields(string(data))
 	}
-	strike := func() {
+	strike := func(apart time.Duration) {
 		for _, h := range hosts {
 			h.fired = append(h.fired, h.begin(s, h.env, "/bin/sh", "-c", h.line))
+			time.Sleep(apart)
 		}
 	}
-	for n := range 2 {
-		strike()
+	for n, apart := range []time.Duration{0, 700 * time.Millisecond} { // together, then by other clocks
+		strike(apart)
 		for _, h := range hosts {
 			if r := h.fired[n]; r.end() != 0 || r.out.Len() > 0 {
 				s.Errorf("hour %d: %s: %v, and cron would mail: %s", n+1, h.name, r.cmd.ProcessState, r.out.String())
@@ -195,7 +196,7 @@ func (s *stage) threeHosts() {
 	// The one that ran last is off the network: another runs the next.
 	last := slices.IndexFunc(hosts, func(h *cronHost) bool { return h.name == ran()[1] })
 	network.ip(s, fmt.Sprintf("link set port%d down", last+1))
-	strike()
+	strike(0)
 	for n, h := range hosts {
 		r := h.fired[2]
 		switch code := r.end(); {
