@@ -124,6 +124,7 @@ var masks = []struct {
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[ T][\d:.]+(Z| [A-Z]{2,5}| [+-]\d+)?`), "TIME"},
 	{regexp.MustCompile(`_c_[0-9a-f-]{36}-`), "_c_UUID-"},
+	{regexp.MustCompile(` on [\w.]+:\d+(/\w+)?;`), " on SERVER;"}, // with the test's chroot
 	{regexp.MustCompile(`\b(\d+(\.\d+)?(ms|s|m|h|d))+\b`), "SPAN"},
 	{regexp.MustCompile(`0x[0-9a-f]+`), "SESSION"},
 	{regexp.MustCompile(`^(HOST|PID|TOKEN) .*`), "$1 X"},
