@@ -159,13 +159,13 @@ func (r *resignation) resign(ctx, wait context.Context, done *Resigned) error {
 
 // resignation is one call of Resign.
 type resignation struct {
-	i    *Inspector
-	cfg  ResignConfig
-	term string // the leader's queueing
-	old  string // the leader's id
-	held string // the leader's session
-	to   string // the successor's queue node
-	node string // the request, "" before it is made
+	i       *Inspector
+	cfg     ResignConfig
+	term    string      // the leader's queueing
+	old     string      // the leader's id
+	held    string      // the leader's session
+	to      string      // the successor's queue node
+	node    string      // the request, "" before it is made
 	holding *holdRecord // the hold that was written; nil: none
 	// revoking: the leader is a Curator mutex, which is asked in its own way.
 	revoking bool
