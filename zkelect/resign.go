@@ -71,6 +71,8 @@ type Resigned struct {
 	Took    time.Duration `json:"-"`
 	Hold    *Hold         `json:"hold,omitempty"`   // that is in force now
 	Unheld  *Hold         `json:"unheld,omitempty"` // that was removed
+
+	next *Participant // who leads now, where that is known
 }
 
 // Errors of Resign beyond those of errors.go.
@@ -126,6 +128,7 @@ func Resign(ctx context.Context, cfg ResignConfig) (*Resigned, error) {
 	if err != nil && !errors.Is(err, ErrOtherSuccessor) {
 		return nil, err
 	}
+	done.next = r.next
 	done.Took = time.Since(began)
 	done.Seconds = done.Took.Seconds()
 	return done, err
@@ -161,12 +164,13 @@ func (r *resignation) resign(ctx, wait context.Context, done *Resigned) error {
 type resignation struct {
 	i       *Inspector
 	cfg     ResignConfig
-	term    string      // the leader's queueing
-	old     string      // the leader's id
-	held    string      // the leader's session
-	to      string      // the successor's queue node
-	node    string      // the request, "" before it is made
-	holding *holdRecord // the hold that was written; nil: none
+	term    string       // the leader's queueing
+	old     string       // the leader's id
+	held    string       // the leader's session
+	to      string       // the successor's queue node
+	node    string       // the request, "" before it is made
+	next    *Participant // who leads after the term; nil: nobody
+	holding *holdRecord  // the hold that was written; nil: none
 	// revoking: the leader is a Curator mutex, which is asked in its own way.
 	revoking bool
 	// session made the request; it goes with it.
@@ -309,7 +313,7 @@ func (r *resignation) awaitNext(ctx context.Context) (*string, error) {
 		case !over:
 			return true
 		case s.Leader != nil:
-			next = &s.Leader.ID
+			next, r.next = &s.Leader.ID, s.Leader
 			if r.to != "" && path.Base(s.Leader.Node) != r.to {
 				failed = fmt.Errorf("%w: the term of %s is over, but %s leads %s", ErrOtherSuccessor, r.old, s.Leader.ID, r.cfg.Path)
 			}

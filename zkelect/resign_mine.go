@@ -45,6 +45,7 @@ func ResignMine(ctx context.Context, cfg ResignConfig, below bool, each func(Dra
 	if cfg.ID != "" || cfg.To != "" || cfg.Unhold {
 		return fmt.Errorf("%w: an id, a successor and the end of a hold are for one election", ErrConfig)
 	}
+	cfg.Observer = serial(cfg.Observer)
 	mine, err := cfg.mine(ctx, below)
 	var unread *UnreadError
 	if err != nil && !errors.As(err, &unread) {
@@ -71,7 +72,7 @@ func ResignMine(ctx context.Context, cfg ResignConfig, below bool, each func(Dra
 			if errors.Is(d.Err, ErrNoLeader) || errors.Is(d.Err, ErrNoElection) {
 				return // it is not ours any more
 			}
-			d.Stays = d.Err == nil && d.Done.New != nil && one.stays(ctx)
+			d.Stays = d.Done != nil && (Condition{Mine: true}).Fits(d.Done.next)
 			mu.Lock()
 			defer mu.Unlock()
 			each(d)
@@ -110,10 +111,4 @@ func (c *ResignConfig) mine(ctx context.Context, below bool) (mine []led, err er
 		err = see(e)
 	}
 	return mine, err
-}
-
-// stays tells whether a participant of this host leads, as far as that can be seen.
-func (c *ResignConfig) stays(ctx context.Context) bool {
-	e, err := c.look(ctx)
-	return err == nil && (Condition{Mine: true}).Fits(e.Leader)
 }
