@@ -300,3 +300,15 @@ func TestHoldRecord(t *testing.T) {
 		}
 	}
 }
+
+// The hold is removed between the reading of the record and the watch on it.
+func TestHoldRemovedBeforeTheWatch(t *testing.T) {
+	eachFamily(t, func(w *fakeWorld) {
+		w.on("a", w.opening, fault{}, func() { w.holds(HoldConfig{}.record()) })
+		w.on("a", func(r *fakeRequest) bool { return r.w != nil && r.w.path == w.place.side && !r.w.children }, fault{}, func() { w.holds(nil) })
+		at := w.now()
+		if k := w.run("a").work(0); k.startedAt-at > time.Second {
+			t.Errorf("started after %v", k.startedAt-at)
+		}
+	})
+}
