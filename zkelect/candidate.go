@@ -270,7 +270,7 @@ func (c *Candidate) contend(ctx context.Context) (*term, error) {
 			c.cfg.emit(EventRetry, slog.Any("error", err))
 		case errors.Is(err, errAside):
 		case c.connected && (errors.Is(err, errWaited) || errors.Is(err, ErrUnreachable) && ctx.Err() != nil):
-			return nil, c.conflict(c.whoLeads(), c.cfg.Wait)
+			return nil, c.conflict("", c.cfg.Wait)
 		default:
 			return nil, err
 		}

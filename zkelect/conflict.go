@@ -1,6 +1,7 @@
 package zkelect
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -34,23 +35,26 @@ func (e *notLeader) Error() string {
 
 func (e *notLeader) Unwrap() error { return ErrNotLeader }
 
-// conflict is why this candidate, which may not wait any longer, does not lead.
+// conflict is why this candidate, which may not wait any longer, does not lead: because
+// of a hold, or else of the leader, "" where that is not known yet.
 func (c *Candidate) conflict(leader string, waited time.Duration) *notLeader {
-	e := &notLeader{path: c.cfg.Path, leader: leader, waited: waited, hold: c.holdInForce()}
-	if e.hold != nil {
+	e := &notLeader{path: c.cfg.Path, leader: cmp.Or(leader, c.blockedBy), waited: waited}
+	if c.sess == nil {
+		return e
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if e.hold = c.holdInForce(ctx); e.hold != nil {
 		e.leader = ""
+	} else if e.leader == "" {
+		e.leader = c.whoLeads(ctx)
 	}
 	return e
 }
 
 // holdInForce is the hold that keeps everybody from leading, nil where there is none,
-// or the servers do not tell at once.
-func (c *Candidate) holdInForce() *Hold {
-	if c.sess == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
+// or the servers do not tell.
+func (c *Candidate) holdInForce(ctx context.Context) *Hold {
 	rec, _, err := c.place.readRecord(ctx, c.sess)
 	if err != nil || rec.Hold == nil {
 		return nil
@@ -62,12 +66,7 @@ func (c *Candidate) holdInForce() *Hold {
 }
 
 // whoLeads is the id of the first in the queue, "" where it is not known.
-func (c *Candidate) whoLeads() string {
-	if c.sess == nil || c.blockedBy != "" {
-		return c.blockedBy
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
+func (c *Candidate) whoLeads(ctx context.Context) string {
 	children, _, err := c.sess.children(ctx, c.place.latch)
 	if err != nil || len(children) == 0 && c.cfg.Recipe != RecipePlain {
 		return ""

@@ -12,8 +12,7 @@ import (
 // holdOf is the hold in the side node's record, as the next reader sees it.
 func (w *fakeWorld) holdOf(side fakeNode) *holdRecord {
 	rec, err := parseAnyRecord(side.data, w.place.side)
-	if err != nil {
-		w.violated("%v", err)
+	if err != nil { // garbage, which nobody opens a term on
 		return nil
 	}
 	rec.stamped(msTime(side.mtime), side.mzxid)
