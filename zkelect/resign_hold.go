@@ -49,7 +49,7 @@ func (r *resignation) writeHold(ctx context.Context, done *Resigned) (led bool, 
 		case ctx.Err() != nil:
 			return false, &ResignTimeout{State: Withdrawn, Text: fmt.Sprintf("withdrawn, %s could not be read within %v and was not held", r.cfg.Path, r.cfg.Timeout)}
 		default:
-			return false, err
+			return false, r.inDoubt(err, sent)
 		}
 	}
 }
@@ -68,6 +68,14 @@ func (r *resignation) goOn(ctx context.Context, err error) error {
 		if err = pauseAfter(ctx, r.i.sess); errors.Is(err, errSessionLost) {
 			return r.i.reconnect(ctx)
 		}
+	}
+	return err
+}
+
+// inDoubt adds to an error that ends the tries what it leaves open.
+func (r *resignation) inDoubt(err error, sent bool) error {
+	if sent && errors.Is(err, ErrUnreachable) {
+		return fmt.Errorf("%w; it is not known whether %s is held, see 'zkelect status'", err, r.cfg.Path)
 	}
 	return err
 }
@@ -204,7 +212,7 @@ func (r *resignation) unhold(ctx context.Context) (*Hold, error) {
 		case ctx.Err() != nil:
 			return nil, &ResignTimeout{State: Withdrawn, Text: fmt.Sprintf("withdrawn, %s could not be read within %v; a hold stays", r.cfg.Path, r.cfg.Timeout)}
 		default:
-			return nil, err
+			return nil, r.inDoubt(err, sent != nil)
 		}
 	}
 }

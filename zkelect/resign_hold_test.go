@@ -40,6 +40,7 @@ func TestLostReplyOfAHold(t *testing.T) {
 				cfg := e.resignConfig(way.addrs()...)
 				cfg.SessionTimeout, cfg.Timeout = 8*time.Second, harnessPatience
 				cfg.Hold = &HoldConfig{Reason: "lost"}
+				before := e.see(e.side).stat.Version
 				lost := way.arm(e.holdMulti())
 				done, err := Resign(t.Context(), cfg)
 				noError(t, err)
@@ -52,6 +53,9 @@ func TestLostReplyOfAHold(t *testing.T) {
 				lost.release()
 				e.mustStand(false, "b")
 				e.mustHaveNoRequests()
+				if n := e.see(e.side).stat.Version - before; n != 2 {
+					t.Errorf("the record was written %d times, not by a hold and a closing", n)
+				}
 				rec := e.record()
 				if v := rec.Hold.view(); done.Hold == nil || v == nil || *v != *done.Hold {
 					t.Errorf("held as %v, and the record says %v", done.Hold, v)
