@@ -1,6 +1,7 @@
 package zkelect
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -309,6 +310,64 @@ func TestHoldRemovedBeforeTheWatch(t *testing.T) {
 		at := w.now()
 		if k := w.run("a").work(0); k.startedAt-at > time.Second {
 			t.Errorf("started after %v", k.startedAt-at)
+		}
+	})
+}
+
+// What others write between the reading of a holder and its write is kept: it names the
+// version. So it is with the removal, and both go on where a closing comes between.
+func TestHoldKeepsWhatOthersWrite(t *testing.T) {
+	eachFamily(t, func(w *fakeWorld) {
+		a, k := w.lead("a", fakePlan{})
+		cfg := ResignConfig{Config: Config{Path: fakePath, Recipe: w.place.recipe}, Timeout: time.Minute, Hold: &HoldConfig{Reason: "why"}}
+		resigner := func() *resignation {
+			return &resignation{i: &Inspector{cfg: cfg.Config, sess: w.session("r")}, cfg: cfg, place: w.place}
+		}
+		writes := func(r *fakeRequest) bool { return len(r.ops) > 0 && sets(r.ops[0], w.place.side) }
+		other := func(text string) func() {
+			return func() {
+				rec, err := parseRecord(w.store.nodes[w.place.side].data, w.place.recipe, "")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				rec.unknown = map[string]json.RawMessage{"later": json.RawMessage(text)}
+				if _, err := w.store.multi(0, []any{set(w.place.side, rec, -1)}); err != nil {
+					t.Error(err)
+				}
+				w.committed(nil, nil)
+			}
+		}
+		w.on("r", writes, fault{}, other("1"))
+		done := &Resigned{}
+		if err := resigner().hold(w.t.Context(), w.t.Context(), done); err != nil || done.Old == nil || *done.Old != "a" || done.New != nil {
+			t.Errorf("%+v, %v", done, err)
+		}
+		k.dead()
+		if r := w.record(); r.Hold == nil || string(r.unknown["later"]) != "1" || r.Last.Cause != CauseResigned {
+			t.Errorf("record %s", r.encode())
+		}
+		if out := a.ended(); out.Cause != CauseResigned {
+			t.Errorf("%+v", out)
+		}
+
+		w.on("r", writes, fault{}, other("2"))
+		if h, err := resigner().unhold(w.t.Context()); err != nil || h.Reason != "why" {
+			t.Errorf("%+v, %v", h, err)
+		}
+		if r := w.record(); r.Hold != nil || string(r.unknown["later"]) != "2" {
+			t.Errorf("record %s", r.encode())
+		}
+
+		// The leader ends by itself in that moment.
+		b, k := w.lead("b", fakePlan{})
+		w.on("r", writes, fault{delay: time.Second}, func() { k.end(0, 0) })
+		done = &Resigned{}
+		if err := resigner().hold(w.t.Context(), w.t.Context(), done); err != nil || done.Hold == nil {
+			t.Errorf("%+v, %v", done, err)
+		}
+		if out := b.ended(); out.Cause != CauseExited || w.record().Hold == nil || w.record().Last.Cause != CauseExited {
+			t.Errorf("%+v, record %s", out, w.record().encode())
 		}
 	})
 }
