@@ -33,6 +33,8 @@ func TestCompletionWords(t *testing.T) {
 		{"status|/a|/", ""},
 		{"resign|--to|", "words|web2:888\twaits"},
 		{"resign|--id|", "words|web1:4121\tleads"},
+		{"resign|--hold|f", "words|forever"},
+		{"resign|--mi", "words|--mine\tonly if a participant of this host leads; with -r, every…"},
 	} {
 		if code := c.zkelect(append([]string{"__complete", "zsh"}, strings.Split(test.words, "|")...)...); code != 0 || c.stderr.Len() > 0 {
 			t.Errorf("%s: exit %d: %s", test.words, code, &c.stderr)

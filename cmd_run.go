@@ -15,12 +15,14 @@ import (
 	"strings"
 	"syscall"
 	"text/tabwriter"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
 	"zkelect/zkelect"
 	"zkelect/zkelect/cmdline"
+	"zkelect/zkelect/show"
 )
 
 const runHelp = `Contends in the election at --path, waits, runs CMD while it leads, stops CMD
@@ -266,6 +268,7 @@ func (f *runFlags) showPlan(to io.Writer, plan *zkelect.Plan, log *slog.Logger) 
 	line("ELECTION", "%s on %s", cmdline.Printable(f.path), cmdline.Printable(f.servers))
 	line("FAMILY", "nodes %s", plan.Family)
 	line("LEADER", "%s", leader)
+	held := plan.Election != nil && plan.Election.Hold != nil && !plan.Election.Hold.Over(time.Now())
 	switch {
 	case plan.Ahead > 0 && f.recipe == zkelect.RecipePlain:
 		line("POSITION", "%s would wait for the node, in no order", cmdline.Printable(plan.ID))
@@ -273,8 +276,13 @@ func (f *runFlags) showPlan(to io.Writer, plan *zkelect.Plan, log *slog.Logger) 
 		line("POSITION", "%s would wait behind %s (%d ahead)", cmdline.Printable(plan.ID), who(plan.Election.Participants[plan.Ahead-1].ID), plan.Ahead)
 	case plan.Blocked:
 		line("POSITION", "%s would lead once the processes of the leader before are dead", cmdline.Printable(plan.ID))
+	case held:
+		line("POSITION", "%s would be the first and wait for the end of the hold", cmdline.Printable(plan.ID))
 	default:
 		line("POSITION", "%s would lead at once", cmdline.Printable(plan.ID))
+	}
+	if held {
+		line("HELD", "%s", show.Hold(plan.Election.Hold, time.Now()))
 	}
 	if e := plan.Election; e != nil {
 		for _, u := range e.Unclean {

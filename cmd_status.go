@@ -260,13 +260,16 @@ func (f *statusFlags) showLine(to io.Writer, w *cmdline.Columns, e *zkelect.Elec
 	switch {
 	case !f.shows():
 	case f.output == "json":
-		return writeJSON(to, e)
+		return cmdline.WriteJSON(to, show.ElectionJSON(e))
 	case f.output == "id" && e.Leader != nil:
 		return w.Row(cmdline.Printable(e.Path), cmdline.Printable(e.Leader.ID))
 	case f.output == "table":
 		id, since, waiting := "-", "-", len(e.Participants)
 		if e.Leader != nil {
 			id, since, waiting = who(e.Leader.ID), age(e.Leader.Since), waiting-1
+		}
+		if e.Hold != nil && !e.Hold.Over(time.Now()) {
+			id += " (held)"
 		}
 		return w.Row(cmdline.Printable(e.Path), id, since, strconv.Itoa(waiting), cmdline.Printable(e.Recipe))
 	}
@@ -283,7 +286,7 @@ func (f *statusFlags) show(w io.Writer, e *zkelect.Election, log *slog.Logger) {
 	switch {
 	case !f.shows():
 	case f.output == "json":
-		_ = writeJSON(w, e)
+		_ = cmdline.WriteJSON(w, show.ElectionJSON(e))
 	case f.output == "table":
 		writeTable(w, e, cmdline.EmphasisOn(w, f.getenv))
 		if f.watch {
@@ -342,6 +345,9 @@ func writeTable(to io.Writer, e *zkelect.Election, shown cmdline.Emphasis) {
 	} else {
 		fmt.Fprintln(w, "LEADER\tnone")
 	}
+	if e.Hold != nil {
+		fmt.Fprintf(w, "HELD\t%s\n", show.Hold(e.Hold, time.Now()))
+	}
 	if e.Last != nil {
 		fmt.Fprintf(w, "LAST\t%s\n", lastTerm(e.Last))
 	}
@@ -394,48 +400,3 @@ func uncleanTerm(u zkelect.UncleanTerm) string {
 
 // age is the time since t, which is by the servers' clock: ours may be behind.
 func age(t time.Time) string { return cmdline.Span(max(0, time.Since(t))) }
-
-// The views shadow the fields whose form is fixed: times in UTC with
-// milliseconds, an empty list rather than null. Every other field goes through.
-type participantView struct {
-	zkelect.Participant
-	Since cmdline.Stamp `json:"since"`
-}
-
-type lastView struct {
-	*zkelect.LastTerm
-	Since *cmdline.Stamp `json:"since,omitempty"`
-	Until *cmdline.Stamp `json:"until,omitempty"`
-}
-
-type uncleanView struct {
-	zkelect.UncleanTerm
-	Since *cmdline.Stamp `json:"since,omitempty"`
-}
-
-type electionView struct {
-	*zkelect.Election
-	Leader       *participantView  `json:"leader"`
-	Participants []participantView `json:"participants"`
-	Last         *lastView         `json:"last,omitempty"`
-	Runs         *show.Runs        `json:"runs,omitempty"`
-	Unclean      []uncleanView     `json:"unclean,omitempty"`
-}
-
-// writeJSON writes an election in one line.
-func writeJSON(w io.Writer, e *zkelect.Election) error {
-	view := electionView{Election: e, Runs: show.RunsJSON(e.Runs), Participants: []participantView{}}
-	if e.Leader != nil {
-		view.Leader = &participantView{*e.Leader, cmdline.Stamp(e.Leader.Since)}
-	}
-	for _, x := range e.Participants {
-		view.Participants = append(view.Participants, participantView{x, cmdline.Stamp(x.Since)})
-	}
-	if l := e.Last; l != nil {
-		view.Last = &lastView{l, (*cmdline.Stamp)(l.Since), (*cmdline.Stamp)(l.Until)}
-	}
-	for _, u := range e.Unclean {
-		view.Unclean = append(view.Unclean, uncleanView{u, (*cmdline.Stamp)(u.Since)})
-	}
-	return cmdline.WriteJSON(w, view)
-}

@@ -183,6 +183,43 @@ func TestStatusRuns(t *testing.T) {
 	}
 }
 
+func TestHoldStatus(t *testing.T) {
+	led, bare := billing(), billing()
+	bare.Leader, bare.Participants = nil, nil
+	until, past := time.Now().Add(90*time.Minute+time.Second), noon
+	led.Hold = &zkelect.Hold{ID: "web9:7", Reason: "evil\x1b[2J", Since: noon, Until: &until}
+	bare.Hold = &zkelect.Hold{ID: "web9:7", Since: noon}
+	over := billing()
+	over.Hold = &zkelect.Hold{ID: "web9:7", Since: noon.Add(-time.Hour), Until: &past}
+	for _, test := range []struct {
+		e    *zkelect.Election
+		code int
+		want []string
+		line string // of many
+	}{
+		{led, 0, []string{"\nLEADER    web1:4121\n", "\nHELD      by web9:7 since 2026-11-22 ", " (in 1h30m): evil\\x1b[2J\n"}, "web1:4121 (held)"},
+		{bare, 1, []string{"\nLEADER    none\nHELD      by web9:7 since ", ", until it is removed\n"}, "- (held)"},
+		{over, 0, []string{", over since 2026-11-22 "}, "web1:4121  "},
+	} {
+		c := call{inspector: &fakeInspector{elections: []*zkelect.Election{test.e}}}
+		if code := c.zkelect("status", "/jobs/billing"); code != test.code {
+			t.Errorf("exit %d", code)
+		}
+		for _, want := range test.want {
+			if text := c.stdout.String(); !strings.Contains(text, want) {
+				t.Errorf("no %q in:\n%s", want, text)
+			}
+		}
+		if c.zkelect("status", "-r", "/jobs"); !strings.Contains(c.stdout.String(), test.line) {
+			t.Errorf("no %q in:\n%s", test.line, &c.stdout)
+		}
+	}
+	c := call{inspector: &fakeInspector{elections: []*zkelect.Election{bare}}}
+	if c.zkelect("status", "/jobs/billing", "-o", "json"); !strings.Contains(c.stdout.String(), `"hold":{"id":"web9:7","since":"2026-11-22T12:00:01.200Z","until":null}`) {
+		t.Error(&c.stdout)
+	}
+}
+
 func TestTakeoverStatus(t *testing.T) {
 	e := billing()
 	since := noon.Add(-time.Hour)

@@ -28,7 +28,7 @@ func main() {
 // The exit codes that are zkelect's own; run's other codes are its child's,
 // or 128 + the number of the signal that killed the child.
 const (
-	exitNo            = 1   // status: there is no leader, or what was asked does not hold; resign: no such leader
+	exitNo            = 1   // status: there is no leader, or what was asked does not hold; resign: no such leader, or no hold
 	exitError         = 2   // status and resign: wrong usage, an error, or refused
 	exitResigned      = 121 // run: resigned on request
 	exitLost          = 122 // run: leadership lost and the child stopped
@@ -50,6 +50,7 @@ var errorCodes = []struct {
 	{zkelect.ErrNoElection, exitNo},
 	{zkelect.ErrNoLeader, exitNo},
 	{zkelect.ErrOtherSuccessor, exitNo},
+	{zkelect.ErrNoHold, exitNo},
 	{errTimeout, exitTimeout},
 }
 
@@ -140,13 +141,16 @@ type program struct {
 	run    func(context.Context, zkelect.RunConfig) (zkelect.Outcome, error)
 	plan   func(context.Context, zkelect.RunConfig) (*zkelect.Plan, error)
 	resign func(context.Context, zkelect.ResignConfig) (*zkelect.Resigned, error)
-	open   func(context.Context, zkelect.Config) (inspector, error)
+	// resignMine is zkelect.ResignMine.
+	resignMine func(context.Context, zkelect.ResignConfig, bool, func(zkelect.Drained)) error
+
+	open func(context.Context, zkelect.Config) (inspector, error)
 }
 
 func newProgram(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) *program {
 	p := &program{
 		stdin: stdin, stdout: &cmdline.Answer{To: stdout}, stderr: stderr, getenv: getenv,
-		run: zkelect.Run, plan: zkelect.DryRun, resign: zkelect.Resign,
+		run: zkelect.Run, plan: zkelect.DryRun, resign: zkelect.Resign, resignMine: zkelect.ResignMine,
 		open: func(ctx context.Context, cfg zkelect.Config) (inspector, error) {
 			return zkelect.Open(ctx, cfg)
 		},

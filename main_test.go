@@ -22,12 +22,14 @@ type call struct {
 	env    map[string]string
 	run    zkelect.RunConfig
 	resign zkelect.ResignConfig
+	below  bool // of resign --mine
 	open   zkelect.Config
 
 	plan      *zkelect.Plan
 	outcome   zkelect.Outcome
 	err       error
 	resigned  *zkelect.Resigned
+	drained   []zkelect.Drained
 	inspector inspector
 
 	stdout, stderr bytes.Buffer
@@ -48,6 +50,13 @@ func (c *call) zkelect(args ...string) int {
 	p.resign = func(_ context.Context, cfg zkelect.ResignConfig) (*zkelect.Resigned, error) {
 		c.resign = cfg
 		return c.resigned, c.err
+	}
+	p.resignMine = func(_ context.Context, cfg zkelect.ResignConfig, below bool, each func(zkelect.Drained)) error {
+		c.resign, c.below = cfg, below
+		for _, d := range c.drained {
+			each(d)
+		}
+		return c.err
 	}
 	p.open = func(_ context.Context, cfg zkelect.Config) (inspector, error) {
 		c.open = cfg
@@ -127,6 +136,17 @@ func TestUsageErrors(t *testing.T) {
 		{"resign -o id /a", 2, "table, json"},
 		{"resign --force --to x /a", 2, "exclude each other"},
 		{"resign a", 2, "does not begin with /"},
+		{"resign --hold 0 /a", 2, "at least 1ms"},
+		{"resign --hold for-ever /a", 2, "not a duration"},
+		{"resign --hold 1h --to x /a", 2, "exclude each other"},
+		{"resign --hold 1h --unhold /a", 2, "ends a hold and no term"},
+		{"resign --reason x /a", 2, "give --hold"},
+		{"resign --hold 1h --reason= /a", 2, "empty"},
+		{"resign --unhold --mine /a", 2, "ends a hold and no term"},
+		{"resign -r /a", 2, "--mine"},
+		{"resign --mine --to x /a", 2, "one participant"},
+		{"resign --mine --id x /a", 2, "one participant"},
+		{"resign --mine /", 2, "root"},
 	} {
 		var c call
 		if text := c.usage(t, test.code, strings.Fields(test.args)...); !strings.Contains(text, test.want) {

@@ -128,6 +128,7 @@ var masks = []struct {
 	{regexp.MustCompile(`\b(\d+(\.\d+)?(ms|s|m|h|d))+\b`), "SPAN"},
 	{regexp.MustCompile(`0x[0-9a-f]+`), "SESSION"},
 	{regexp.MustCompile(`^(HOST|PID|TOKEN) .*`), "$1 X"},
+	{regexp.MustCompile(`\b(by) \S+:\d+ since`), "$1 X since"},
 	{regexp.MustCompile(`("(?:host|pid|fencing_token|sequence)":)("[^"]*"|\d+)`), "${1}X"},
 	{regexp.MustCompile(` +`), " "}, // columns are as wide as their values
 }

@@ -98,6 +98,8 @@ type Candidate struct {
 	unsaid map[string]conclusion
 	// blockedBy is the leader before, while its tree keeps us from leading.
 	blockedBy string
+	// held is the hold that was told of and keeps us from leading, by its key.
+	held string
 }
 
 // Why a wait ends.
@@ -246,26 +248,6 @@ func (c *Candidate) gaveUp(err error) (Outcome, error) {
 	return Outcome{Cause: CauseError}, err
 }
 
-// notLeader is ErrNotLeader with the name of who leads.
-type notLeader struct {
-	path, leader string
-	waited       time.Duration
-}
-
-func (e *notLeader) Error() string {
-	who := "someone else"
-	if e.leader != "" {
-		who = e.leader
-	}
-	text := fmt.Sprintf("%s leads %s", who, e.path)
-	if e.waited > 0 {
-		text += fmt.Sprintf(" still after %v", e.waited)
-	}
-	return text
-}
-
-func (e *notLeader) Unwrap() error { return ErrNotLeader }
-
 // contend waits for leadership: it queues until a term is open. It joins again
 // after a loss of the session or of its place.
 func (c *Candidate) contend(ctx context.Context) (*term, error) {
@@ -288,7 +270,7 @@ func (c *Candidate) contend(ctx context.Context) (*term, error) {
 			c.cfg.emit(EventRetry, slog.Any("error", err))
 		case errors.Is(err, errAside):
 		case c.connected && (errors.Is(err, errWaited) || errors.Is(err, ErrUnreachable) && ctx.Err() != nil):
-			return nil, &notLeader{path: c.cfg.Path, leader: c.whoLeads(), waited: c.cfg.Wait}
+			return nil, c.conflict("", c.cfg.Wait)
 		default:
 			return nil, err
 		}
@@ -421,28 +403,6 @@ func (c *Candidate) leave() {
 	cancel()
 	c.sess.close(time.Second)
 	c.sess = nil
-}
-
-// whoLeads is the id of the first in the queue, "" where it is not known.
-func (c *Candidate) whoLeads() string {
-	if c.sess == nil || c.blockedBy != "" {
-		return c.blockedBy
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	children, _, err := c.sess.children(ctx, c.place.latch)
-	if err != nil || len(children) == 0 && c.cfg.Recipe != RecipePlain {
-		return ""
-	}
-	first := ""
-	if len(children) > 0 {
-		first = newQueue(children, c.cfg.Recipe.family())[0].name
-	}
-	data, _, err := c.sess.get(ctx, c.place.node(first))
-	if err != nil {
-		return ""
-	}
-	return printable(data)
 }
 
 func sessionHex(id int64) string { return fmt.Sprintf("0x%x", uint64(id)) }

@@ -193,7 +193,7 @@ func TestFenceRecordUnanswered(t *testing.T) {
 	})
 }
 
-// Others write the record at the same time: a hold, the mark of a request.
+// Others write the record at the same time: a later version, the mark of a request.
 func TestFenceRecordContended(t *testing.T) {
 	inWorld(t, func(w *fakeWorld) {
 		w.died("a")
@@ -204,7 +204,7 @@ func TestFenceRecordContended(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			r.unknown = map[string]json.RawMessage{"hold": json.RawMessage("1")}
+			r.unknown = map[string]json.RawMessage{"later": json.RawMessage("1")}
 			_, err = w.store.multi(0, []any{set(w.place.side, r, -1)})
 			if err != nil {
 				t.Error(err)
@@ -212,7 +212,7 @@ func TestFenceRecordContended(t *testing.T) {
 		})
 		b.begin()
 		k := b.work(0)
-		if r := w.record(); len(r.Unclean) != 0 || string(r.unknown["hold"]) != "1" {
+		if r := w.record(); len(r.Unclean) != 0 || string(r.unknown["later"]) != "1" {
 			t.Errorf("record %s", r.encode())
 		}
 		b.Stop(0)

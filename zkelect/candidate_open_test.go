@@ -192,33 +192,33 @@ func TestLiveOfOwnSession(t *testing.T) {
 	})
 }
 
-// Somebody else, who holds the election for a while, writes the record between
+// Somebody else, a later version say, writes the record between
 // its reading and the opening, and during the term.
 func TestRecordChangedByOthers(t *testing.T) {
 	inWorld(t, func(w *fakeWorld) {
-		hold := func(reason string) {
+		write := func(text string) {
 			r, err := parseRecord(w.store.nodes[w.place.side].data, RecipeLatch, "")
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			r.unknown = map[string]json.RawMessage{"hold": json.RawMessage(`"` + reason + `"`)}
+			r.unknown = map[string]json.RawMessage{"later": json.RawMessage(`"` + text + `"`)}
 			if _, err := w.store.multi(0, []any{set(w.place.side, r, w.store.nodes[w.place.side].version)}); err != nil {
 				t.Error(err)
 			}
 		}
-		w.on("a", w.opening, fault{}, func() { hold("first") })
+		w.on("a", w.opening, fault{}, func() { write("first") })
 		a, k := w.lead("a", fakePlan{})
-		if got := string(w.record().unknown["hold"]); got != `"first"` || w.openings != 1 {
-			t.Errorf("hold %s after %d openings", got, w.openings)
+		if got := string(w.record().unknown["later"]); got != `"first"` || w.openings != 1 {
+			t.Errorf("%s after %d openings", got, w.openings)
 		}
 		w.mu.Lock()
-		hold("second")
+		write("second")
 		w.mu.Unlock()
 		a.Stop(0)
 		a.ended()
 		w.released(k)
-		if r := w.record(); string(r.unknown["hold"]) != `"second"` || r.Last.Cause != CauseStopped || w.closings != 1 {
+		if r := w.record(); string(r.unknown["later"]) != `"second"` || r.Last.Cause != CauseStopped || w.closings != 1 {
 			t.Errorf("record %s", r.encode())
 		}
 	})

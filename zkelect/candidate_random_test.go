@@ -25,12 +25,16 @@ func TestChaos(t *testing.T) {
 	if *chaosSeed != 0 {
 		from, to = *chaosSeed, *chaosSeed
 	}
-	skipped := 0
+	skipped, held, waited := 0, 0, 0
 	for seed := from; seed <= to; seed++ {
 		synctest.Test(t, func(t *testing.T) {
 			x := newChaos(newFakeWorld(t, seed), seed)
 			x.run()
-			skipped += x.skipped
+			skipped, held = skipped+x.skipped, held+x.held
+			for _, c := range x.w.candidates {
+				n, _ := c.event(EventHeld)
+				waited += n
+			}
 		})
 		if t.Failed() {
 			t.Fatalf("seed %d; again with -run TestChaos -chaos.seed=%d", seed, seed)
@@ -39,7 +43,10 @@ func TestChaos(t *testing.T) {
 	if *chaosSeed == 0 && skipped == 0 {
 		t.Error("nobody was skipped")
 	}
-	t.Logf("%d skipped", skipped)
+	if *chaosSeed == 0 && (held == 0 || waited == 0) {
+		t.Errorf("%d terms were held, %d candidates waited for the end of a hold", held, waited)
+	}
+	t.Logf("%d skipped, %d terms held, %d times waited for the end of a hold", skipped, held, waited)
 }
 
 // chaos is one run.
@@ -50,6 +57,7 @@ type chaos struct {
 	running []*fakeCandidate
 	rate    float64 // of requests that get lost
 	skipped int     // candidates, in the end
+	held    int     // terms, by somebody
 }
 
 func newChaos(w *fakeWorld, seed uint64) *chaos {
@@ -181,6 +189,9 @@ func (x *chaos) run() {
 	// Peace: whoever still runs leads before long.
 	w.mu.Lock()
 	w.randomize = nil
+	if h := w.holdOf(w.store.nodes[w.place.side]); h != nil && h.until() == nil {
+		w.holds(nil)
+	}
 	w.mu.Unlock()
 	for _, c := range w.candidates {
 		w.heal(c.id)
@@ -309,25 +320,45 @@ func (x *chaos) resign(q queue) {
 	})
 }
 
-// hold writes the record as a hold does, and keeps the term.
+// hold holds the election, for a while or until the hold is removed, and sometimes
+// dies at once; or it removes a hold.
 func (x *chaos) hold() {
-	w := x.w
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n, ok := w.store.nodes[w.place.side]
-	if !ok {
+	var h *holdRecord
+	switch x.r.IntN(4) {
+	case 0:
+	case 1:
+		h = HoldConfig{}.record()
+		time.AfterFunc(upTo(x.r, 30*time.Second), func() {
+			x.w.mu.Lock()
+			defer x.w.mu.Unlock()
+			if n := x.w.store.nodes[x.w.place.side]; x.w.holdOf(n) != nil && x.w.holdOf(n).Key == h.Key {
+				x.w.holds(nil)
+			}
+		})
+	default:
+		h = HoldConfig{For: ms + upTo(x.r, 20*time.Second).Truncate(ms)}.record()
+	}
+	x.w.mu.Lock()
+	defer x.w.mu.Unlock()
+	node := x.w.holds(h)
+	if node == "" {
 		return
 	}
-	rec, err := parseRecord(n.data, w.place.recipe, w.place.side)
-	if err != nil {
-		w.violated("%v", err)
+	x.held++
+	gone := upTo(x.r, 10*time.Second)
+	if x.r.IntN(3) == 0 {
+		gone = 0
+	}
+	withdraw := func() { // with its session
+		_, err := x.w.store.multi(0, []any{remove(node)})
+		x.w.note("the holder's request is gone: %v", err)
+		x.w.committed(nil, nil)
+	}
+	if gone == 0 {
+		withdraw()
 		return
 	}
-	rec.stamped(msTime(n.mtime), n.mzxid)
-	rec.unknown = map[string]json.RawMessage{"hold": json.RawMessage(fmt.Sprint(x.r.IntN(1000)))}
-	_, err = w.store.multi(0, []any{set(w.place.side, rec, n.version)})
-	w.note("a hold is written: %v", err)
-	w.committed(nil, nil)
+	time.AfterFunc(gone, func() { x.w.mu.Lock(); defer x.w.mu.Unlock(); withdraw() })
 }
 
 // meddle does what no promise holds against.

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-zookeeper/zk"
 )
@@ -168,7 +170,7 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 			return turn{}, nil
 		}
 		if c.cfg.NoWait {
-			return turn{}, &notLeader{path: c.cfg.Path, leader: c.idOf(ctx, q[0].name)}
+			return turn{}, c.conflict(c.idOf(ctx, q[0].name), 0)
 		}
 		woken, err := c.watch(ctx, name, q, i)
 		if err != nil {
@@ -329,7 +331,7 @@ func (c *Candidate) stepAside(ctx context.Context, name string, f *found) (again
 		if !rec.names(f.Term) || rec.Term.Clean {
 			return true, nil // its term is over, so it is void
 		}
-		if rec.Term.Begun != nil && !doubt {
+		if rec.ends() && !doubt {
 			return false, nil
 		}
 		res, err := c.sess.multi(ctx, check(f.path), check(c.place.node(f.To)),
@@ -366,12 +368,14 @@ func (c *Candidate) idOf(ctx context.Context, name string) string {
 
 // printable is a foreign id as it can be shown: control characters would drive
 // a terminal or break a log line.
-func printable(data []byte) string {
-	if len(data) > maxIDLen {
-		data = data[:maxIDLen]
+func printable(data []byte) string { return printableText(string(data), maxIDLen) }
+
+// printableText is the same for a text of another length.
+func printableText(s string, bound int) string {
+	if len(s) > bound {
+		s = s[:bound]
 	}
-	s := string(data)
-	if validateID(s) == nil {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return s
 	}
 	quoted := strconv.Quote(s)

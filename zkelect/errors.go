@@ -27,6 +27,8 @@ var (
 	ErrNoElection = errors.New("no such election")
 	// ErrRefused: resign cannot do what was asked; nothing was changed.
 	ErrRefused = errors.New("refused")
+	// ErrNoHold: there is no hold to remove.
+	ErrNoHold = errors.New("not held")
 	// ErrFence: a term before that did not end cleanly could not be fenced.
 	ErrFence = errors.New("the fence command failed")
 	// ErrStart: the work of a term could not be started.

@@ -22,6 +22,8 @@ const (
 	EventWaiting                 // position and leader, when they change
 	EventSequence                // the path's sequence nears its end: sequence, end
 	EventBlocked                 // first in the queue, but the previous tree may be alive: owner
+	EventHeld                    // first in the queue, but somebody holds the election: by, reason, until
+	EventHoldOver                // that is over: its time, or it was removed
 	EventBudget                  // the lease in force: deadline, stop, grace, heartbeat, tick
 	EventGrace                   // the grace does not fit: asked, grace, needed
 	EventLeading                 // the term is open: token, node
@@ -36,7 +38,7 @@ const (
 	EventStarted                 // the work runs: pid
 	EventFrozen                  // the connection is lost and the work is frozen
 	EventThawed                  // the session was proved to live and the work goes on
-	EventResign                  // a request to resign is honoured: by, to
+	EventResign                  // a request to resign is honoured: by, to; or a hold: by, reason, until, hold
 	EventAside                   // stepping aside for a transfer: to
 	EventStopping                // the work is asked to stop: cause, grace
 	EventKilling                 // the work is killed: cause
@@ -67,6 +69,8 @@ var kinds = map[Kind]struct {
 	EventWaiting:     {"waiting", slog.LevelInfo},
 	EventSequence:    {"the sequence of this path nears its end; stop everybody in the election and delete the path to start anew", slog.LevelWarn},
 	EventBlocked:     {"first in the queue, waiting for the previous leader's processes to be dead", slog.LevelWarn},
+	EventHeld:        {"first in the queue, waiting since the election is held", slog.LevelWarn},
+	EventHoldOver:    {"the hold is over", slog.LevelInfo},
 	EventBudget:      {"lease budget", slog.LevelInfo},
 	EventGrace:       {"the stop timeout does not fit the session timeout", slog.LevelWarn},
 	EventLeading:     {"leading", slog.LevelInfo},

@@ -103,6 +103,7 @@ func (w *fakeWorld) execute(s *fakeSession, c *fakeConn, r *fakeRequest) fakeAns
 	default:
 		s.catchUp(c)
 	}
+	hold, side := w.holdOf(w.store.nodes[w.place.side]), w.store.nodes[w.place.side]
 	a := store.execute(s.sid, r)
 	if a.err == nil && r.w != nil {
 		s.armed[*r.w] = true
@@ -116,6 +117,7 @@ func (w *fakeWorld) execute(s *fakeSession, c *fakeConn, r *fakeRequest) fakeAns
 	}
 	if a.err == nil && r.opens(w.place) {
 		w.opened(s, r)
+		w.checkHeld(s, hold, side)
 	}
 	if a.err == nil && r.closes(w.place) {
 		w.closings++

@@ -59,6 +59,9 @@ type Election struct {
 	Last         *LastTerm     `json:"last,omitempty"`
 	// Runs are the last one and the last one that succeeded.
 	Runs *PastRuns `json:"runs,omitempty"`
+	// Hold keeps everybody from leading. One whose time is over stays until the next
+	// term begins: by the servers' clock, which only those ask who might lead.
+	Hold *Hold `json:"hold,omitempty"`
 	// Unclean are the terms without a clean end, the oldest first.
 	Unclean []UncleanTerm `json:"unclean,omitempty"`
 	// Warnings are for people: a mixture of families, garbage, nodes that are not
@@ -256,6 +259,7 @@ func (s *snapshot) last() {
 		s.Last = &LastTerm{ID: l.ID, Cause: l.Cause, ExitCode: l.ExitCode, Since: l.Since, Until: l.Until}
 	}
 	s.Runs = s.rec.Runs.past()
+	s.tellHold()
 	for _, t := range s.rec.Unclean {
 		s.unclean(t)
 	}

@@ -100,9 +100,9 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 			l.fenced(r)
 		case gone := <-own:
 			l.lost(gone)
-		case b := <-resigned:
+		case o := <-resigned:
 			resigned = nil
-			c.cfg.emit(EventResign, slog.String("by", b.By), slog.String("to", b.To))
+			c.cfg.emit(EventResign, o.attrs()...)
 			l.stop(CauseResigned)
 		case <-interrupted:
 			interrupted = nil

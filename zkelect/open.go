@@ -71,6 +71,11 @@ func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, e
 			}
 			continue
 		}
+		if free, err := c.heldBack(ctx, name, rec, version); err != nil {
+			return nil, err
+		} else if !free {
+			continue
+		}
 		if !armed {
 			if err := c.host.armed(ctx, name); err != nil {
 				return nil, err
@@ -185,7 +190,7 @@ func (c *Candidate) awaitLive(ctx context.Context, name string, rec *record) err
 		owner = rec.Term.ID
 	}
 	if c.cfg.NoWait {
-		return &notLeader{path: c.cfg.Path, leader: owner}
+		return c.conflict(owner, 0)
 	}
 	_, _, own, err := c.sess.getW(ctx, c.place.node(name))
 	switch {

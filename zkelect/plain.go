@@ -72,7 +72,7 @@ func (c *Candidate) take(ctx context.Context) (name string, err error) {
 			c.host.near()
 			return name, nil
 		case c.cfg.NoWait:
-			return "", &notLeader{path: c.cfg.Path, leader: printable(data)}
+			return "", c.conflict(printable(data), 0)
 		}
 		if owner := sessionHex(stat.EphemeralOwner); shown != owner {
 			c.cfg.emit(EventWaiting, slog.String("behind", printable(data)), slog.String("session", owner))

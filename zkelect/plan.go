@@ -89,7 +89,10 @@ func (c *Candidate) plan(ctx context.Context) (*Plan, error) {
 		p.Election, p.Ahead = &s.Election, len(s.Participants)
 		p.Blocked = p.Ahead == 0 && s.live != ""
 	}
+	hold := p.heldTill(time.Now())
 	switch {
+	case c.cfg.NoWait && hold != nil:
+		return nil, &notLeader{path: c.cfg.Path, hold: hold}
 	case c.cfg.NoWait && p.Ahead > 0:
 		return nil, &notLeader{path: c.cfg.Path, leader: p.Election.Participants[0].ID}
 	case c.cfg.NoWait && p.Blocked && s.rec.names(s.live):
@@ -104,6 +107,15 @@ func (c *Candidate) plan(ctx context.Context) (*Plan, error) {
 	}
 	p.Lease = c.budget().plan()
 	return p, nil
+}
+
+// heldTill is the hold that is not over by this host's clock. The servers' counts, but
+// is told with a change alone, and a plan changes nothing.
+func (p *Plan) heldTill(now time.Time) *Hold {
+	if p.Election == nil || p.Election.Hold == nil || p.Election.Hold.Over(now) {
+		return nil
+	}
+	return p.Election.Hold
 }
 
 func (b budget) plan() LeasePlan {

@@ -220,6 +220,8 @@ func (s *snapshot) show(name nodeName, n node, first bool, live *zk.Stat) Partic
 	}
 	switch {
 	case !first || name.family != s.family || strings.Contains(name.name, readMark):
+	case s.family == familyPlain && s.live == "" && s.rec != nil && s.rec.Hold != nil:
+		// A zkelect waits in this way for the end of the hold.
 	case !ours:
 		p.Leader, s.term = true, term
 	case s.live == term && s.rec.names(term):

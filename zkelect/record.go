@@ -63,6 +63,9 @@ type record struct {
 	Last    *endRecord   `json:"last,omitempty"`
 	Unclean []termRecord `json:"unclean,omitempty"`
 	Runs    *runsRecord  `json:"runs,omitempty"`
+	// Hold keeps terms from being opened: an opening leaves none that is over. One that
+	// came later than the opening of the record's term ends that.
+	Hold *holdRecord `json:"hold,omitempty"`
 	// Missing tells that there was no record when a term was opened, and that
 	// none has waited since: there may have been terms that nobody knows of.
 	Missing bool `json:"missing,omitempty"`
@@ -100,7 +103,7 @@ func parseAnyRecord(data []byte, path string) (*record, error) {
 	if r.Format != recordFormat {
 		return nil, fmt.Errorf("%w: %s has format %d and this zkelect knows %d; run the same version on all hosts", ErrUnsafe, path, r.Format, recordFormat)
 	}
-	for _, known := range []string{"format", "recipe", "term", "last", "unclean", "missing", "runs"} {
+	for _, known := range []string{"format", "recipe", "term", "last", "unclean", "missing", "runs", "hold"} {
 		delete(r.unknown, known)
 	}
 	return &r, nil
@@ -125,6 +128,11 @@ func (r *record) encode() []byte {
 // stamped fills in what only the answer to the last write told: the server's
 // time of it. Every writer does so before it changes anything.
 func (r *record) stamped(mtime time.Time, zxid int64) {
+	if r.Hold != nil && r.Hold.Since == nil {
+		hold := *r.Hold
+		hold.Since = &mtime
+		r.Hold = &hold
+	}
 	switch {
 	case r.Term != nil && !r.Term.Clean && r.Term.Since == nil:
 		r.Term.Since, r.Term.Token = &mtime, zxid
@@ -140,6 +148,7 @@ func (r *record) open(t termRecord) *record {
 	next := *r
 	next.Unclean = slices.Clone(r.Unclean)
 	next.Missing = r.Missing || r.Term == nil
+	next.Hold = nil // it is over
 	if old := r.Term; old != nil && !old.Clean {
 		next.Unclean = append(next.Unclean, *old)
 		next.Last = &endRecord{ID: old.ID, Cause: CauseUnclean, Since: old.Since}

@@ -52,6 +52,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		Last:    &endRecord{ID: "web3:77", Cause: CauseExited, ExitCode: &code, Since: &since, Until: &until},
 		Unclean: []termRecord{someTerm("_c_2"), someTerm("_c_3")}, Missing: true,
 		Runs: (&runsRecord{}).with(&runRecord{ID: "web3:77", Token: 7, Cause: CauseExited, ExitCode: new(int), Began: since, Ended: &until}),
+		Hold: &holdRecord{Key: "k", ID: "web9:7", Host: "web9", PID: 7, Reason: "<upgrade>", For: 60_000, Since: &since},
 	}
 	for name, r := range map[string]*record{
 		"full": full, "fresh": {Format: recordFormat, Recipe: "latch"},
@@ -60,7 +61,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		t.Run(name, func(t *testing.T) { sameRecord(t, reread(t, r), r) })
 	}
 	sameRecord(t, parsed(t, ""), &record{Format: recordFormat, Recipe: "latch"})
-	for _, field := range []string{"format", "recipe", "term", "last", "unclean", "missing", "node", "id", "host", "pid", "session", "lease_ms", "since", "token", "clean", "begun", "cause", "exit_code", "until", "runs", "succeeded", "began", "ended"} {
+	for _, field := range []string{"format", "recipe", "term", "last", "unclean", "missing", "node", "id", "host", "pid", "session", "lease_ms", "since", "token", "clean", "begun", "cause", "exit_code", "until", "runs", "succeeded", "began", "ended", "hold", "key", "reason", "for_ms"} {
 		if !strings.Contains(string(full.encode()), `"`+field+`":`) {
 			t.Errorf("no field %q in %s", field, full.encode())
 		}
@@ -69,8 +70,8 @@ func TestRecordRoundTrip(t *testing.T) {
 
 // Every writer keeps what it does not know.
 func TestRecordKeepsUnknown(t *testing.T) {
-	const hold = `{"until":"2026-11-22T13:00:00Z","reason":"<upgrade>","n":12345678901234567890}`
-	r := parsed(t, `{"hold":`+hold+`,"recipe":"latch","format":1,"x":null,"term":{"node":"n","id":"i","lease_ms":4000,"clean":false}}`)
+	const later = `{"until":"2026-11-22T13:00:00Z","reason":"<upgrade>","n":12345678901234567890}`
+	r := parsed(t, `{"later":`+later+`,"recipe":"latch","format":1,"x":null,"term":{"node":"n","id":"i","lease_ms":4000,"clean":false}}`)
 	end := endRecord{ID: "i", Cause: CauseExited}
 	for name, written := range map[string]*record{
 		"none": r, "open": r.open(someTerm("m")), "begin": r.begin(begun{Request: "r"}), "close": r.close(end, time.Hour),
@@ -81,8 +82,8 @@ func TestRecordKeepsUnknown(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		var want, kept any
-		if json.Unmarshal([]byte(hold), &want) != nil || json.Unmarshal(got["hold"], &kept) != nil || !reflect.DeepEqual(want, kept) {
-			t.Errorf("%s: hold became %s", name, got["hold"])
+		if json.Unmarshal([]byte(later), &want) != nil || json.Unmarshal(got["later"], &kept) != nil || !reflect.DeepEqual(want, kept) {
+			t.Errorf("%s: it became %s", name, got["later"])
 		}
 		if x, ok := got["x"]; !ok || string(x) != "null" {
 			t.Errorf("%s: x became %q", name, x)
@@ -108,6 +109,8 @@ func TestRecordRefused(t *testing.T) {
 		{`{"format":"1","recipe":"latch"}`, ErrNode, ""},
 		{`{"format":1,"recipe":"latch","term":{"lease_ms":1e30}}`, ErrNode, ""},
 		{`{"format":1,"recipe":"latch","term":[]}`, ErrNode, ""},
+		{`{"format":1,"recipe":"latch","hold":"me"}`, ErrNode, ""},
+		{`{"format":1,"recipe":"latch","hold":{"for_ms":"1h"}}`, ErrNode, ""},
 		{"\x00\x1b[2J" + strings.Repeat("x", 1<<20), ErrNode, `\x00\x1b`},
 		{`{"format":2,"recipe":"latch"}`, ErrUnsafe, "format 2"},
 		{`{"format":-1,"recipe":"latch"}`, ErrUnsafe, "format -1"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 
 	"github.com/go-zookeeper/zk"
 )
@@ -56,17 +57,33 @@ func (p place) oldest(ctx context.Context, s session, dir string, names []string
 	return first, nil
 }
 
+// ordered is the end of a term that others want: by a request that is marked, or by
+// a hold.
+type ordered struct {
+	by, to string
+	hold   *Hold
+}
+
+func (b *begun) ordered() *ordered { return &ordered{by: b.By, to: b.To} }
+
+func (o *ordered) attrs() []slog.Attr {
+	if o.hold != nil {
+		return append(o.hold.attrs(), slog.Bool("hold", true))
+	}
+	return []slog.Attr{slog.String("by", o.by), slog.String("to", o.to)}
+}
+
 // serveRequests answers requests to resign this term. What it sends is the mark
-// in the record that a request is honoured: from then on the term ends. It ends
-// with ctx.
-func (c *Candidate) serveRequests(ctx context.Context, t *term) <-chan begun {
-	marked := make(chan begun, 1)
+// in the record that a request is honoured: from then on the term ends. So it does
+// where it finds a hold in the record. It ends with ctx.
+func (c *Candidate) serveRequests(ctx context.Context, t *term) <-chan *ordered {
+	marked := make(chan *ordered, 1)
 	go func() {
 		for ctx.Err() == nil {
-			b, err := c.serve(ctx, t)
+			o, err := c.serve(ctx, t)
 			switch {
-			case b != nil:
-				marked <- *b
+			case o != nil:
+				marked <- o
 				return
 			case err == nil:
 			case ambiguous(err):
@@ -89,7 +106,7 @@ func (c *Candidate) serveRequests(ctx context.Context, t *term) <-chan begun {
 
 // serve is one round: it waits for a request and tries to mark it. A mark that
 // stands for this term is returned, whoever's answer was lost.
-func (c *Candidate) serve(ctx context.Context, t *term) (*begun, error) {
+func (c *Candidate) serve(ctx context.Context, t *term) (*ordered, error) {
 	p, s := c.place, t.sess
 	resigns, plain, err := s.childrenW(ctx, p.requests)
 	if err != nil {
@@ -97,6 +114,14 @@ func (c *Candidate) serve(ctx context.Context, t *term) (*begun, error) {
 	}
 	transfers, named, err := s.childrenW(ctx, p.transfer)
 	if err != nil {
+		return nil, err
+	}
+	// A hold comes with a request, in one multi, so that the watch tells of it even
+	// where whoever made the request has gone, and it with them.
+	switch rec, _, err := p.readRecord(ctx, s); {
+	case err == nil && rec.names(t.name) && rec.Hold != nil:
+		return &ordered{hold: rec.Hold.view()}, nil
+	case err != nil && !errors.Is(err, ErrNode) && !errors.Is(err, ErrUnsafe): // garbage is not for us to mend
 		return nil, err
 	}
 	first, err := p.oldest(ctx, s, p.requests, resigns, t.name, nil)
@@ -123,7 +148,11 @@ func (c *Candidate) serve(ctx context.Context, t *term) (*begun, error) {
 		}
 	}
 	if first != nil {
-		return c.mark(ctx, t, first)
+		b, err := c.mark(ctx, t, first)
+		if b == nil {
+			return nil, err
+		}
+		return b.ordered(), err
 	}
 	_, _, changed := s.status()
 	select {

@@ -24,6 +24,31 @@ type ResignConfig struct {
 	Timeout     time.Duration // 0 is DefaultResignTimeout
 	NoSuccessor bool          // also when nobody waits
 	Force       bool          // delete the leader's queue node
+	// Hold, if not nil, keeps everybody from leading afterwards, whether or not there
+	// is a leader, or an election.
+	Hold *HoldConfig
+	// Unhold removes a hold, and does nothing else. Errors wrap ErrNoHold where there
+	// is none.
+	Unhold bool
+
+	leads string // only if this node leads; "": any
+}
+
+func (c *ResignConfig) validate() error {
+	if err := c.Config.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case c.Force && c.To != "":
+		return fmt.Errorf("%w: a forced end cannot choose the successor; leave out one of --force and --to", ErrConfig)
+	case c.Hold != nil && c.To != "":
+		return fmt.Errorf("%w: nobody leads an election that is held; leave out one of --hold and --to", ErrConfig)
+	case c.Unhold && (c.Hold != nil || c.To != "" || c.ID != "" || c.Force):
+		return fmt.Errorf("%w: the end of a hold ends no term; leave out all but --unhold", ErrConfig)
+	case c.Hold != nil:
+		return c.Hold.validate()
+	}
+	return nil
 }
 
 // Withdrawal is what became of a request that timed out.
@@ -44,6 +69,10 @@ type Resigned struct {
 	Forced  bool          `json:"forced"`
 	Seconds float64       `json:"seconds"`
 	Took    time.Duration `json:"-"`
+	Hold    *Hold         `json:"hold,omitempty"`   // that is in force now
+	Unheld  *Hold         `json:"unheld,omitempty"` // that was removed
+
+	next *Participant // who leads now, where that is known
 }
 
 // Errors of Resign beyond those of errors.go.
@@ -67,17 +96,15 @@ const withdrawBound = 3 * time.Second
 
 // Resign makes the leader stop its work, release, and let the next one lead;
 // it returns when that has happened. A request is an ephemeral node of this
-// call's session: whoever dies before the leader has begun has withdrawn.
+// call's session: whoever dies before the leader has begun has withdrawn. A hold
+// stays: once it is written the term ends, whoever dies.
 func Resign(ctx context.Context, cfg ResignConfig) (*Resigned, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultResignTimeout
 	}
 	cfg.setDefaults()
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.validate(); err != nil {
 		return nil, err
-	}
-	if cfg.Force && cfg.To != "" {
-		return nil, fmt.Errorf("%w: a forced end cannot choose the successor; leave out one of --force and --to", ErrConfig)
 	}
 	i, err := Open(ctx, cfg.Config)
 	if err != nil {
@@ -89,14 +116,34 @@ func Resign(ctx context.Context, cfg ResignConfig) (*Resigned, error) {
 	wait, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, errWaited)
 	defer cancel()
 	r := &resignation{i: i, cfg: cfg, place: placeOf(cfg.Path, RecipeLatch)}
-	now, err := r.judge(wait)
-	if err != nil {
+	done := &Resigned{Path: cfg.Path, Forced: cfg.Force}
+	switch {
+	case cfg.Unhold:
+		done.Unheld, err = r.unhold(wait)
+	case cfg.Hold != nil:
+		err = r.hold(ctx, wait, done)
+	default:
+		err = r.resign(ctx, wait, done)
+	}
+	if err != nil && !errors.Is(err, ErrOtherSuccessor) {
 		return nil, err
 	}
+	done.next = r.next
+	done.Took = time.Since(began)
+	done.Seconds = done.Took.Seconds()
+	return done, err
+}
+
+// resign has the leader resign, and no more than that.
+func (r *resignation) resign(ctx, wait context.Context, done *Resigned) error {
+	now, err := r.judge(wait)
+	if err != nil {
+		return err
+	}
 	r.place, r.term, r.old, r.held = now.place, now.term, now.Leader.ID, now.Leader.Session
-	done := &Resigned{Path: cfg.Path, Old: &r.old, Forced: cfg.Force}
+	done.Old = &r.old
 	switch {
-	case cfg.Force:
+	case r.cfg.Force:
 		err = r.force(wait)
 	case !now.ours:
 		r.revoking = true
@@ -104,26 +151,26 @@ func Resign(ctx context.Context, cfg ResignConfig) (*Resigned, error) {
 	default:
 		err = r.ask(wait)
 	}
-	if err == nil || !cfg.Force && errors.Is(err, errSessionLost) { // asked again in the next one
+	if err == nil || !r.cfg.Force && errors.Is(err, errSessionLost) { // asked again in the next one
 		done.New, err = r.awaitNext(wait)
 	}
 	if err != nil && !errors.Is(err, ErrOtherSuccessor) && !errors.Is(err, ErrDenied) {
-		return nil, r.giveUp(ctx, err)
+		return r.giveUp(ctx, err)
 	}
-	done.Took = time.Since(began)
-	done.Seconds = done.Took.Seconds()
-	return done, err
+	return err
 }
 
 // resignation is one call of Resign.
 type resignation struct {
-	i    *Inspector
-	cfg  ResignConfig
-	term string // the leader's queueing
-	old  string // the leader's id
-	held string // the leader's session
-	to   string // the successor's queue node
-	node string // the request, "" before it is made
+	i       *Inspector
+	cfg     ResignConfig
+	term    string       // the leader's queueing
+	old     string       // the leader's id
+	held    string       // the leader's session
+	to      string       // the successor's queue node
+	node    string       // the request, "" before it is made
+	next    *Participant // who leads after the term; nil: nobody
+	holding *holdRecord  // the hold that was written; nil: none
 	// revoking: the leader is a Curator mutex, which is asked in its own way.
 	revoking bool
 	// session made the request; it goes with it.
@@ -152,6 +199,8 @@ func (r *resignation) judge(ctx context.Context) (*snapshot, error) {
 	switch {
 	case s.Leader == nil:
 		return nil, fmt.Errorf("%w: nobody leads %s", ErrNoLeader, r.cfg.Path)
+	case r.cfg.leads != "" && s.Leader.Node != r.cfg.leads:
+		return nil, fmt.Errorf("%w: %s leads %s now; nothing was changed", ErrNoLeader, s.named(), r.cfg.Path)
 	case r.cfg.ID != "" && s.Leader.ID != r.cfg.ID:
 		return nil, fmt.Errorf("%w: %s leads %s, not %s; nothing was changed", ErrNoLeader, s.Leader.ID, r.cfg.Path, r.cfg.ID)
 	case !s.ours && !s.revocable() && !r.cfg.Force, s.family == familyHadoop:
@@ -264,11 +313,13 @@ func (r *resignation) awaitNext(ctx context.Context) (*string, error) {
 		case !over:
 			return true
 		case s.Leader != nil:
-			next = &s.Leader.ID
+			next, r.next = &s.Leader.ID, s.Leader
 			if r.to != "" && path.Base(s.Leader.Node) != r.to {
 				failed = fmt.Errorf("%w: the term of %s is over, but %s leads %s", ErrOtherSuccessor, r.old, s.Leader.ID, r.cfg.Path)
 			}
 			return false
+		case r.holding != nil:
+			return false // they wait
 		default:
 			return len(s.queue) > 0 || s.family == familyPlain && !r.cfg.NoSuccessor
 		}
@@ -291,7 +342,7 @@ func (s *snapshot) holds(term, session string) bool {
 func (r *resignation) giveUp(ctx context.Context, why error) error {
 	state := Begun
 	switch {
-	case r.cfg.Force:
+	case r.holding != nil, r.cfg.Force:
 	case r.revoking:
 		state = Unknown // what was asked can't be taken back
 	case r.node == "":
@@ -308,6 +359,8 @@ func (r *resignation) giveUp(ctx context.Context, why error) error {
 		Unknown:   "unknown, the servers do not answer; see 'zkelect status'",
 	}[state]
 	switch {
+	case r.holding != nil:
+		text = "begun, the hold stands, and the term ends as soon as its leader learns of it"
 	case r.revoking:
 		text = "unknown, it was asked in the way of Curator's Revoker, and may still release"
 	case r.cfg.Force:
@@ -327,7 +380,7 @@ func (r *resignation) withdraw() Withdrawal {
 		if err != nil {
 			return Unknown
 		}
-		if !rec.names(r.term) || rec.Term.Clean || rec.Term.Begun != nil {
+		if !rec.names(r.term) || rec.Term.Clean || rec.ends() {
 			return Begun
 		}
 		if gone {

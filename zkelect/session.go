@@ -59,7 +59,8 @@ var definite = []error{
 	zk.ErrNoChildrenForEphemerals, zk.ErrInvalidACL, zk.ErrInvalidPath, zk.ErrBadArguments,
 	zk.ErrAPIError, zk.ErrAuthFailed, zk.ErrInvalidFlags,
 	// and what this package says itself
-	errSessionLost, errPlaceLost, errAside, errDoubt, ErrNode, ErrUnsafe, ErrDenied, ErrConfig,
+	errSessionLost, errPlaceLost, errAside, errDoubt, errMoved,
+	ErrNode, ErrUnsafe, ErrDenied, ErrConfig, ErrNoElection, ErrNoLeader, ErrRefused, ErrNoHold,
 }
 
 // ambiguous tells whether a failed request may have been executed.

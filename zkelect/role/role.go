@@ -42,6 +42,7 @@ type State struct {
 	Ahead  int
 	Of     int    // how many participants there were beside the first
 	Behind string // the id of the one before it
+	Held   string // who holds the election, which it would lead; "": nobody
 	Token  int64  // of the open term; 0: none
 }
 
@@ -87,6 +88,10 @@ func (s *State) take(e zkelect.Event) {
 	case zkelect.EventWaiting:
 		s.Role = Waiting // with recipe plain a waiter has no node
 		s.Ahead, s.Of, s.Behind = int(number(e, "position")), int(number(e, "of")), text(e, "behind")
+	case zkelect.EventHeld:
+		s.Ahead, s.Of, s.Behind, s.Held = 0, 0, "", text(e, "by")
+	case zkelect.EventHoldOver:
+		s.Held = ""
 	case zkelect.EventLeading:
 		s.Role, s.Node, s.Token = Leading, text(e, "node"), number(e, "token")
 		s.Ahead, s.Of, s.Behind = 0, 0, ""

@@ -17,6 +17,8 @@ func TestFollower(t *testing.T) {
 	waits.Ahead, waits.Of, waits.Behind = 2, 4, "web1:1"
 	cut := waits
 	cut.Connected = false
+	held := joined
+	held.Held = "web9:7"
 	leads := State{Role: Leading, Connected: true, Session: "0x1", Node: "/jobs/a", Token: 7}
 	stops := leads
 	stops.Role = Stopping
@@ -32,14 +34,16 @@ func TestFollower(t *testing.T) {
 		{zkelect.EventRetry, []slog.Attr{slog.String("node", "x")}, waits, 1},
 		{zkelect.EventSuspended, nil, cut, 1},
 		{zkelect.EventReconnected, nil, waits, 1},
-		{zkelect.EventLeading, []slog.Attr{slog.String("node", "/jobs/a"), slog.Int64("token", 7)}, leads, 6},
-		{zkelect.EventStarted, nil, leads, 6},
-		{zkelect.EventStopping, nil, stops, 8},
-		{zkelect.EventKilling, nil, stops, 8},
-		{zkelect.EventReleased, nil, State{Connected: true, Session: "0x1"}, 10},
-		{zkelect.EventJoined, []slog.Attr{slog.String("node", "/jobs/a")}, joined, 11},
-		{zkelect.EventExpired, nil, State{}, 12},
-		{zkelect.EventWaiting, []slog.Attr{slog.String("behind", "web1:1")}, State{Role: Waiting, Behind: "web1:1"}, 13}, // recipe plain
+		{zkelect.EventHeld, []slog.Attr{slog.String("by", "web9:7")}, held, 1},
+		{zkelect.EventHoldOver, nil, joined, 1},
+		{zkelect.EventLeading, []slog.Attr{slog.String("node", "/jobs/a"), slog.Int64("token", 7)}, leads, 8},
+		{zkelect.EventStarted, nil, leads, 8},
+		{zkelect.EventStopping, nil, stops, 10},
+		{zkelect.EventKilling, nil, stops, 10},
+		{zkelect.EventReleased, nil, State{Connected: true, Session: "0x1"}, 12},
+		{zkelect.EventJoined, []slog.Attr{slog.String("node", "/jobs/a")}, joined, 13},
+		{zkelect.EventExpired, nil, State{}, 14},
+		{zkelect.EventWaiting, []slog.Attr{slog.String("behind", "web1:1")}, State{Role: Waiting, Behind: "web1:1"}, 15}, // recipe plain
 	} {
 		before := f.State()
 		changed := f.Observe(zkelect.Event{Kind: step.kind, Attrs: step.attrs}, start.Add(time.Duration(i)*time.Second))

@@ -68,6 +68,7 @@ var wallClockAllowed = map[string]string{
 	"clock_other.go started":             "the clock of leases where there is no CLOCK_BOOTTIME: a difference, so monotonic",
 	"clock_other.go bootTime":            "the same",
 	"takeover.go tellTakeover":           "a time of day in the log, for people",
+	"plan.go plan":                       "whether a hold looks over, in a plan, by which nothing is started",
 	"resign.go Resign":                   "how long a resignation took: a difference, so monotonic",
 	"internal/zkconn/link.go Dial":       "the pace of reconnections: a difference, so monotonic",
 	"internal/zkconn/link.go negotiated": "the same",
