@@ -119,6 +119,8 @@ func (c config) javaArgs(cfgFile, classes string) []string {
 		"-Dzookeeper.forceSync=" + map[bool]string{true: "yes", false: "no"}[c.fsync],
 		"-Dzookeeper.preAllocSize=1024",         // KB; 64 MB a server by default
 		"-Dzookeeper.extendedTypesEnabled=true", // containers and TTL nodes
+		// An empty container stays as long as a test looks at it.
+		"-Dznode.container.checkIntervalMs=3600000",
 		"-Dzookeeper.DigestAuthenticationProvider.superDigest=" + superDigest(),
 		"-Dorg.slf4j.simpleLogger.showDateTime=true",
 		"-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",

@@ -27,11 +27,7 @@ const (
 // Sequences makes [Server.SetSequence] possible, for a server that stands alone. It
 // is compiled at its start, which takes a second.
 func Sequences() Option {
-	return func(c *config) {
-		c.sequences = true
-		// A path that nobody uses for a moment would be reaped, and its counter with it.
-		c.javaFlags = append(c.javaFlags, "-Dznode.container.checkIntervalMs=3600000")
-	}
+	return func(c *config) { c.sequences = true }
 }
 
 // compile puts the classes of sequenceServer below dir, once.
