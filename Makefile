@@ -111,10 +111,19 @@ man: bin/zkelect ## write manual pages and completions below bin/share
 bin/zkelect:
 	$(MAKE) build
 
-clean: ## remove what build made
-	rm -rf bin
+package: ## write .deb, .rpm, archives and the source tarball to dist
+	.ci/install package
+	packaging/build
+
+# The half that installs them in a chroot needs root.
+package-test: ## make the packages, offline once more, and try them
+	.ci/install demo package package-test
+	packaging/test
+
+clean: ## remove what build, man and package made
+	rm -rf bin dist
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
 
-.PHONY: all build demo test soak matrix chaos model lint bench fuzz fresh install man clean help
+.PHONY: all build demo test soak matrix chaos model lint bench fuzz fresh install man package package-test clean help

@@ -1,18 +1,24 @@
 package main
 
 import (
-	"cmp"
+	_ "embed" // for release
 	"fmt"
 	"runtime/debug"
-	"slices"
+	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"zkelect/zkelect/cmdline"
 )
 
-// version is set by the linker: -X main.version=v1.2.3.
+// version is set by the linker, to what .ci/version prints: -X main.version=1.2.3.
 var version string
+
+// release is the one place that says which version this is, or is going to be.
+//
+//go:embed packaging/VERSION
+var release string
 
 func (p *program) versionCommand() *cli.Command {
 	return &cli.Command{
@@ -32,18 +38,37 @@ func (p *program) versionCommand() *cli.Command {
 
 func (p *program) printVersion() { fmt.Fprintln(p.stdout, "zkelect", p.app.Version) }
 
-// programVersion is the linker's, else what go build or go install recorded.
+// programVersion is the linker's, else the same from what go build recorded.
 func programVersion() string {
 	if version != "" {
 		return version
 	}
+	release := strings.TrimSpace(release)
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "unknown"
+		return release + "-dev"
 	}
-	i := slices.IndexFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "vcs.revision" })
-	if v := info.Main.Version; i < 0 || v != "" && v != "(devel)" {
-		return cmp.Or(v, "unknown")
+	if info.Main.Version == "v"+release {
+		return release
 	}
-	return info.Settings[i].Value
+	return developmentVersion(release, info.Settings)
+}
+
+// developmentVersion is what .ci/version prints for a commit that is not a release:
+// before it in the order of versions, and by the time of the commit.
+func developmentVersion(release string, settings []debug.BuildSetting) string {
+	recorded := map[string]string{}
+	for _, s := range settings {
+		recorded[s.Key] = s.Value
+	}
+	made, err := time.Parse(time.RFC3339, recorded["vcs.time"])
+	commit := recorded["vcs.revision"]
+	if err != nil || len(commit) < 12 {
+		return release + "-dev"
+	}
+	v := release + "-dev." + made.UTC().Format("20060102150405") + "+" + commit[:12]
+	if recorded["vcs.modified"] == "true" {
+		v += ".dirty"
+	}
+	return v
 }
