@@ -42,12 +42,12 @@ const (
 	EventAside                   // stepping aside for a transfer: to
 	EventStopping                // the work is asked to stop: cause, grace
 	EventKilling                 // the work is killed: cause
-	EventLost                    // leadership lost: reason
+	EventLost                    // leadership lost: loss (a Loss), reason
 	EventBestEffort              // nothing but its process group holds the command's processes together here
 	EventUnkilled                // what a kill has not ended: pids
 	EventUnheard                 // the guard does not answer: since, left
-	EventReleased                // the term is closed
-	EventUnreleased              // the term could not be closed: error
+	EventReleased                // the term is closed: node, cause
+	EventUnreleased              // the term could not be closed: cause, error
 	EventRequeue                 // contending again: after
 	EventForced                  // the leader's queue node is deleted by force: leader, node
 	EventRetry                   // a server or a step failed and is tried again: error

@@ -117,7 +117,7 @@ func (l *leading) recordFence() {
 func (l *leading) fenced(r fenceRecord) {
 	l.recording = false
 	if r.err != nil {
-		l.lost(fmt.Sprintf("the fencing of a term before cannot be recorded: %v", r.err))
+		l.lost(LossRefused, fmt.Sprintf("the fencing of a term before cannot be recorded: %v", r.err))
 		return
 	}
 	l.c.cfg.emit(EventFenced, previousAttrs(l.t.unclean[0])...)

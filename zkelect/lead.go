@@ -99,7 +99,7 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 		case r := <-l.recorded:
 			l.fenced(r)
 		case gone := <-own:
-			l.lost(gone)
+			l.lost(LossNode, gone)
 		case o := <-resigned:
 			resigned = nil
 			c.cfg.emit(EventResign, o.attrs()...)
@@ -195,7 +195,7 @@ func (l *leading) advance(now time.Duration, start func(Term) (Work, error)) {
 	}
 	if !l.stopping && lease.deadline > 0 {
 		if at, _ := lease.stopAt(); now >= at {
-			l.c.cfg.emit(EventLost, slog.String("reason", "no check was answered for too long"),
+			l.tellLost(LossLease, "no check was answered for too long",
 				slog.Duration("since", now-lease.renewed), slog.Duration("left", lease.deadline-now))
 			l.stop(CauseLost)
 		}
@@ -246,15 +246,15 @@ func (l *leading) beaten(b beat) {
 		l.t.lease.shrink(l.c.sess.timeout())
 		l.t.lease.renew(b.sentAt, b.answeredAt)
 	case b.gone != "":
-		l.lost(b.gone + " was deleted")
+		l.lost(LossNode, b.gone+" was deleted")
 	case errors.Is(b.err, errSessionLost):
-		l.lost("the session is over")
+		l.lost(LossSession, "the session is over")
 	case ambiguous(b.err):
 		// What matters is the lease. The next check follows at its time, or
 		// with the next connection.
 		l.c.cfg.emit(EventRetry, slog.String("what", "check"), slog.Any("error", b.err))
 	default:
-		l.lost(fmt.Sprintf("the servers refuse the check: %v", b.err))
+		l.lost(LossRefused, fmt.Sprintf("the servers refuse the check: %v", b.err))
 	}
 }
 
@@ -263,7 +263,7 @@ func (l *leading) followSession() {
 	st, connection, _ := l.c.sess.status()
 	switch {
 	case st == sessionLost:
-		l.lost("the session is over")
+		l.lost(LossSession, "the session is over")
 	case st == sessionSuspended && l.connected:
 		l.connected = false
 		at, _ := l.t.lease.stopAt()
@@ -316,23 +316,31 @@ func (l *leading) watchOwn() <-chan string {
 }
 
 // lost is a proven loss: another may lead already, so there is no grace.
-func (l *leading) lost(reason string) {
+func (l *leading) lost(loss Loss, reason string) {
 	if l.killed {
 		return
 	}
-	l.c.cfg.emit(EventLost, slog.String("reason", reason))
+	l.tellLost(loss, reason)
 	l.begin(CauseLost)
 	l.kill("leadership is lost")
+}
+
+func (l *leading) tellLost(loss Loss, reason string, attrs ...slog.Attr) {
+	l.c.cfg.emit(EventLost, append([]slog.Attr{slog.String("loss", string(loss)), slog.String("reason", reason)}, attrs...)...)
 }
 
 // tellStanding tells whether this candidate leads: while its work has not been
 // asked to end and does not stand still.
 func (l *leading) tellStanding() {
+	ends := leaseEnds{deadline: l.t.lease.deadline}
+	if ends.deadline > 0 {
+		ends.stop, _ = l.t.lease.stopAt()
+	}
 	until := time.Duration(0)
 	if l.leads && !l.stopping && l.frozen == nil {
-		until, _ = l.t.lease.stopAt()
+		until = ends.stop
 	}
-	l.c.standing.leads(until)
+	l.c.standing.leads(until, ends)
 }
 
 // begin marks the end of the term; the first cause stays.

@@ -20,6 +20,22 @@ const (
 	CauseDied        Cause = "died"         // in the record alone: zkelect itself died, and its guard ended the term
 )
 
+// Loss is what leadership was lost by. Its words are part of the log.
+type Loss string
+
+// The losses.
+const (
+	LossLease     Loss = "lease"     // no heartbeat was answered for too long
+	LossSession   Loss = "session"   // the session is over
+	LossNode      Loss = "node"      // the own queue node, or live, was deleted by others
+	LossRefused   Loss = "refused"   // the servers refuse heartbeats, or a record
+	LossSuspended Loss = "suspended" // the connection is lost, and OnSuspend is not to go on without
+	LossGuard     Loss = "guard"     // the guard process died, or ended the work since it heard of no lease
+)
+
+// Losses are all of them.
+var Losses = []Loss{LossLease, LossSession, LossNode, LossRefused, LossSuspended, LossGuard}
+
 // Outcome is how Run or a Candidate ended.
 type Outcome struct {
 	Cause Cause

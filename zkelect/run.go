@@ -30,6 +30,9 @@ type RunConfig struct {
 	Signals <-chan os.Signal
 	// Isolate is what holds the command's processes together. Default IsolateAuto.
 	Isolate Isolation
+	// Candidate, if not nil, is called with the candidate before it contends, for
+	// whoever asks it whether it leads.
+	Candidate func(*Candidate)
 	// Settings are the effective connection settings, NAME=value, added to
 	// the child's environment.
 	Settings []string
@@ -58,6 +61,9 @@ func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
 		return Outcome{Cause: CauseError}, err
 	}
 	c := r.c
+	if cfg.Candidate != nil {
+		cfg.Candidate(c)
+	}
 	if child.BestEffort {
 		c.cfg.emit(EventBestEffort)
 	}

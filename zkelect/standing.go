@@ -15,9 +15,14 @@ type standing struct {
 	running   bool
 	node      string          // in the queue, its full path; "" where there is none
 	until     time.Duration   // leading until then, by the candidate's clock; 0: not leading
+	lease     leaseEnds       // of the open term; zero where there is none
 	interrupt chan<- struct{} // ends the open term; nil where there is none, or it was used
 	ending    bool            // of the open term, by Interrupt
 }
+
+// leaseEnds are, by the candidate's clock, when the work is asked to stop, and when
+// it has to be dead, unless a check is answered before.
+type leaseEnds struct{ stop, deadline time.Duration }
 
 // errRunning: a candidate has one place in the queue.
 var errRunning = fmt.Errorf("%w: Run is called while it runs", ErrConfig)
@@ -60,14 +65,15 @@ func (s *standing) opened() <-chan struct{} {
 func (s *standing) over() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.until, s.interrupt = 0, nil
+	s.until, s.lease, s.interrupt = 0, leaseEnds{}, nil
 }
 
-// leads notes until when the work may go on as things are, 0 where it may not.
-func (s *standing) leads(until time.Duration) {
+// leads notes until when the work may go on as things are, 0 where it may not, and
+// the lease.
+func (s *standing) leads(until time.Duration, lease leaseEnds) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.until = until
+	s.until, s.lease = until, lease
 }
 
 // ID is the participant's name, as others see it.
@@ -99,6 +105,17 @@ func (c *Candidate) HasLeadership() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.ending && s.until > 0 && c.now() < s.until
+}
+
+// LeaseLeft is how long the open term lasts if no further heartbeat is answered: until
+// its work is asked to stop, and until the lease is over, when that has to be dead. Both
+// are 0 where no term is open, and where the time has passed.
+func (c *Candidate) LeaseLeft() (stop, end time.Duration) {
+	s := &c.standing
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := c.now()
+	return max(0, s.lease.stop-now), max(0, s.lease.deadline-now)
 }
 
 // Interrupt ends the term, as a request to resign does: the work is asked to stop,

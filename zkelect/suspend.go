@@ -27,15 +27,16 @@ func (l *leading) suspended() {
 	switch {
 	case l.work == nil || l.killed:
 	case l.c.cfg.OnSuspend == SuspendKill:
-		l.lost("the connection is lost, and the command is not to run without one")
+		l.lost(LossSuspended, "the connection is lost, and the command is not to run without one")
 	case l.c.cfg.OnSuspend == SuspendFreeze && l.frozen == nil && !l.stopping && !l.asked:
 		f, ok := l.work.(Freezer)
 		if !ok {
-			l.lost("the connection is lost, and the work cannot be frozen")
+			l.lost(LossSuspended, "the connection is lost, and the work cannot be frozen")
 			return
 		}
-		f.Freeze()
 		l.frozen = f
+		l.tellStanding() // before the work stands still
+		f.Freeze()
 		l.c.cfg.emit(EventFrozen, slog.String("node", l.t.Node))
 	}
 }

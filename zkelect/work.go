@@ -3,7 +3,6 @@ package zkelect
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 )
 
 // startedWork is a work, or why there is none.
@@ -28,7 +27,7 @@ func (l *leading) workStarted(s startedWork) error {
 	l.starting = false
 	switch {
 	case errors.Is(s.err, errWorkLost):
-		l.lost(s.err.Error())
+		l.lost(LossGuard, s.err.Error())
 		return nil
 	case s.err != nil && l.stopping: // killed while it was being started
 		return nil
@@ -77,7 +76,7 @@ func (l *leading) doneC() <-chan struct{} {
 
 // lapsed is for a work that is being ended without us: this process stood still.
 func (l *leading) lapsed() {
-	l.c.cfg.emit(EventLost, slog.String("reason", "the guard heard of no lease that goes on"))
+	l.tellLost(LossGuard, "the guard heard of no lease that goes on")
 	l.stop(CauseLost)
 }
 
@@ -92,7 +91,7 @@ func (l *leading) workExited() {
 		default:
 		}
 		if g.Orphaned() {
-			l.lost(errWorkLost.Error())
+			l.lost(LossGuard, errWorkLost.Error())
 		}
 	}
 	if l.fencing != nil {

@@ -95,7 +95,12 @@ func (s *State) take(e zkelect.Event) {
 	case zkelect.EventLeading:
 		s.Role, s.Node, s.Token = Leading, text(e, "node"), number(e, "token")
 		s.Ahead, s.Of, s.Behind = 0, 0, ""
-	case zkelect.EventStopping, zkelect.EventKilling, zkelect.EventLost:
+	case zkelect.EventLost:
+		s.Role = Stopping
+		if text(e, "loss") == string(zkelect.LossSession) {
+			s.Connected = false // it may be told of nothing else
+		}
+	case zkelect.EventStopping, zkelect.EventKilling:
 		s.Role = Stopping
 	case zkelect.EventAside, zkelect.EventReleased, zkelect.EventUnreleased, zkelect.EventRequeue:
 		s.leave()
