@@ -22,6 +22,8 @@ import (
 
 	"zkelect/zkelect"
 	"zkelect/zkelect/cmdline"
+	"zkelect/zkelect/role"
+	"zkelect/zkelect/serve"
 	"zkelect/zkelect/show"
 )
 
@@ -52,6 +54,7 @@ type runFlags struct {
 	within   *cmdline.Flag
 	after    *cmdline.Flag
 	conflict int
+	listen   string
 	dryRun   bool
 }
 
@@ -101,6 +104,8 @@ func (p *program) runCommand() *cli.Command {
 			Usage: "the ensemble's tickTime, for the lease's margin"},
 		{Name: "isolate", Arg: "HOW", Preset: "auto", Usage: "what holds CMD's processes together: auto, pidns, cgroup or none",
 			Set: cmdline.OneOf(&f.cfg.Isolate, []string{"auto", "pidns", "cgroup", "none"}, []zkelect.Isolation{zkelect.IsolateAuto, zkelect.IsolatePIDNS, zkelect.IsolateCgroup, zkelect.IsolateNone})},
+		{Name: "listen", Arg: "ADDR", Preset: "off", Set: cmdline.Address(&f.listen),
+			Usage: "answer HTTP at HOST:PORT: /leader (200 while leading, else 503), /healthz, /status and /metrics"},
 		{Name: "dry-run", Set: cmdline.Bool(&f.dryRun),
 			Usage: "connect and show what would be done; join and change nothing. The exit code is 0 where CMD would run, now or in its turn, else that of a run"},
 	}, f.options...)
@@ -186,11 +191,47 @@ func (p *program) runAction(f *runFlags, args []string) error {
 		// Not TSTP: while only waiting, Ctrl-Z may suspend us as any program.
 		f.cfg.Signals = catchSignals(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT,
 			syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT)
+		var end func()
+		if end, err = f.serve(log, p.app.Version); err != nil {
+			break
+		}
+		defer end()
 		outcome, err = p.run(context.Background(), f.cfg)
 	}
 	end := &runEnd{Outcome: outcome, conflict: f.conflict, err: err}
 	f.logEnd(w, end)
 	return end
+}
+
+// serve answers at --listen, if anywhere, what is known of the run. The address is
+// taken before anybody is disturbed.
+func (f *runFlags) serve(log *slog.Logger, version string) (end func(), err error) {
+	if f.listen == "" {
+		return func() {}, nil
+	}
+	server, err := serve.Listen(f.listen)
+	if err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	var place role.Follower
+	board := serve.NewBoard(f.cfg.Config, version, &place)
+	f.observe(func(e zkelect.Event, now time.Time) {
+		place.Observe(e, now)
+		board.Observe(e, now)
+	})
+	f.cfg.Candidate = board.Contends
+	log.Info("listening", "address", server.Address(), "path", f.path)
+	server.Serve(log, board.Page)
+	return server.Close, nil
+}
+
+// observe has events told to one more.
+func (f *runFlags) observe(one func(zkelect.Event, time.Time)) {
+	others := f.cfg.Observer
+	f.cfg.Observer = func(e zkelect.Event) {
+		one(e, time.Now())
+		others(e)
+	}
 }
 
 // catchSignals has HUP and others sent to a channel. A HUP that is ignored when

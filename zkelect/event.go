@@ -112,6 +112,16 @@ type Event struct {
 	Attrs []slog.Attr
 }
 
+// Attr is the value of a key, the zero Value where the event has none.
+func (e Event) Attr(key string) slog.Value {
+	for _, a := range e.Attrs {
+		if a.Key == key {
+			return a.Value
+		}
+	}
+	return slog.Value{}
+}
+
 // serial makes an observer that is called one event at a time.
 func serial(observer func(Event)) func(Event) {
 	if observer == nil {

@@ -3,6 +3,7 @@ package cmdline
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +21,18 @@ func Text(to *string) func(string) error {
 			return errors.New("its value is empty")
 		case noWord:
 			return errors.New("its value is no text")
+		}
+		*to = s
+		return nil
+	}
+}
+
+// Address takes what can be listened on: HOST:PORT, :PORT or [IPV6]:PORT.
+func Address(to *string) func(string) error {
+	return func(s string) error {
+		host, port, err := net.SplitHostPort(s)
+		if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || strings.ContainsAny(host, " /") {
+			return fmt.Errorf("%q is no address; give HOST:PORT, such as 127.0.0.1:8080, [::1]:8080 or :8080", s)
 		}
 		*to = s
 		return nil

@@ -112,20 +112,11 @@ func (s *State) leave() {
 	*s = State{Since: s.Since, Connected: s.Connected, Session: s.Session}
 }
 
-func text(e zkelect.Event, key string) string { return attr(e, key).String() }
+func text(e zkelect.Event, key string) string { return e.Attr(key).String() }
 
 func number(e zkelect.Event, key string) int64 {
-	if v := attr(e, key); v.Kind() == slog.KindInt64 {
+	if v := e.Attr(key); v.Kind() == slog.KindInt64 {
 		return v.Int64()
 	}
 	return 0
-}
-
-func attr(e zkelect.Event, key string) slog.Value {
-	for _, a := range e.Attrs {
-		if a.Key == key {
-			return a.Value
-		}
-	}
-	return slog.Value{}
 }
