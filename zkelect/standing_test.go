@@ -3,6 +3,7 @@ package zkelect
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,25 +109,36 @@ func TestHasLeadershipDuringTheWork(t *testing.T) {
 	})
 }
 
-// stopAsks is a work that looks, as it is asked to stop, whether its candidate leads.
+// stopAsks is a work that looks, as it is told anything, whether its candidate leads.
 type stopAsks struct {
-	Work
+	*fakeWork
 	asked func()
 }
 
-func (s stopAsks) Stop() { s.asked(); s.Work.Stop() }
-func (s stopAsks) Kill() { s.asked(); s.Work.Kill() }
+func (s stopAsks) Stop()   { s.asked(); s.fakeWork.Stop() }
+func (s stopAsks) Kill()   { s.asked(); s.fakeWork.Kill() }
+func (s stopAsks) Freeze() { s.asked(); s.fakeWork.Freeze() }
 
 // However leadership ends, it is over before the work hears of it.
 func TestHasLeadershipEndsBeforeTheStop(t *testing.T) {
-	for name, end := range map[string]func(*fakeWorld, *fakeCandidate){
-		"request": func(w *fakeWorld, a *fakeCandidate) { w.ask(w.session("asks"), a.node(), "") },
-		"lease":   func(w *fakeWorld, a *fakeCandidate) { w.cut("a", true) },
-		"node":    func(w *fakeWorld, a *fakeCandidate) { w.byHand(remove(w.place.node(a.node()))) },
+	cut := func(w *fakeWorld, _ *fakeCandidate) { w.cut("a", false) }
+	for name, test := range map[string]struct {
+		end       func(*fakeWorld, *fakeCandidate)
+		loss      string
+		onSuspend OnSuspend
+	}{
+		"request":   {end: func(w *fakeWorld, a *fakeCandidate) { w.ask(w.session("asks"), a.node(), "") }},
+		"interrupt": {end: func(_ *fakeWorld, a *fakeCandidate) { a.Interrupt() }},
+		"stop":      {end: func(_ *fakeWorld, a *fakeCandidate) { a.Stop(0) }},
+		"kill":      {end: func(_ *fakeWorld, a *fakeCandidate) { a.Kill() }},
+		"lease":     {end: func(w *fakeWorld, _ *fakeCandidate) { w.cut("a", true) }, loss: "lease"},
+		"node":      {end: func(w *fakeWorld, a *fakeCandidate) { w.byHand(remove(w.place.node(a.node()))) }, loss: "node"},
+		"suspended": {end: cut, loss: "suspended", onSuspend: SuspendKill},
+		"frozen":    {end: cut, loss: "lease", onSuspend: SuspendFreeze},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *fakeWorld) {
-				a := w.candidate("a")
+				a := w.candidate("a", onSuspend(test.onSuspend))
 				asked := false
 				a.wrap = func(k *fakeWork) Work {
 					return stopAsks{k, func() {
@@ -141,9 +153,24 @@ func TestHasLeadershipEndsBeforeTheStop(t *testing.T) {
 				if !a.HasLeadership() {
 					t.Error("does not lead")
 				}
-				end(w, a)
+				if stop, end := a.LeaseLeft(); stop <= 0 || end <= stop {
+					t.Errorf("the stop begins in %v, the lease is over in %v", stop, end)
+				}
+				test.end(w, a)
 				if a.ended(); !asked {
 					t.Error("never asked")
+				}
+				if stop, end := a.LeaseLeft(); stop != 0 || end != 0 {
+					t.Errorf("left of no lease: %v, %v", stop, end)
+				}
+				var losses []string
+				for _, e := range a.events { // nothing is told any more
+					if e.Kind == EventLost {
+						losses = append(losses, e.Attr("loss").String())
+					}
+				}
+				if got := strings.Join(losses, " "); got != test.loss {
+					t.Errorf("lost by %q, want %q", got, test.loss)
 				}
 			})
 		})
