@@ -22,6 +22,8 @@ func TestFollower(t *testing.T) {
 	leads := State{Role: Leading, Connected: true, Session: "0x1", Node: "/jobs/a", Token: 7}
 	stops := leads
 	stops.Role = Stopping
+	over := stops
+	over.Connected = false
 	for i, step := range []struct {
 		kind  zkelect.Kind
 		attrs []slog.Attr
@@ -44,6 +46,11 @@ func TestFollower(t *testing.T) {
 		{zkelect.EventJoined, []slog.Attr{slog.String("node", "/jobs/a")}, joined, 13},
 		{zkelect.EventExpired, nil, State{}, 14},
 		{zkelect.EventWaiting, []slog.Attr{slog.String("behind", "web1:1")}, State{Role: Waiting, Behind: "web1:1"}, 15}, // recipe plain
+		{zkelect.EventConnected, []slog.Attr{slog.String("session", "0x1")}, State{Role: Waiting, Connected: true, Session: "0x1", Behind: "web1:1"}, 15},
+		{zkelect.EventLeading, []slog.Attr{slog.String("node", "/jobs/a"), slog.Int64("token", 7)}, leads, 17},
+		{zkelect.EventLost, []slog.Attr{slog.String("loss", string(zkelect.LossNode))}, stops, 18},
+		{zkelect.EventLost, []slog.Attr{slog.String("loss", string(zkelect.LossSession))}, over, 18},
+		{zkelect.EventUnreleased, nil, State{Session: "0x1"}, 20},
 	} {
 		before := f.State()
 		changed := f.Observe(zkelect.Event{Kind: step.kind, Attrs: step.attrs}, start.Add(time.Duration(i)*time.Second))

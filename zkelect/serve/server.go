@@ -33,6 +33,7 @@ const (
 type Server struct {
 	listener net.Listener
 	slots    chan struct{}
+	patience time.Duration
 	log      *slog.Logger
 	pages    func(path string) *Page
 }
@@ -51,7 +52,7 @@ func Listen(address string) (*Server, error) {
 	if err != nil {
 		return nil, refusal(address, err)
 	}
-	return &Server{listener: l, slots: make(chan struct{}, maxClients)}, nil
+	return &Server{listener: l, slots: make(chan struct{}, maxClients), patience: patience}, nil
 }
 
 // refusal says why an address cannot be listened on, and what next.
@@ -113,12 +114,12 @@ func (s *Server) client(conn net.Conn) {
 	}()
 	head := heads.Get().(*[maxHead]byte)
 	defer heads.Put(head)
-	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	_ = conn.SetReadDeadline(time.Now().Add(s.patience))
 	answer := s.answer(readRequest(conn, head[:]))
 	if answer == nil {
 		return
 	}
-	_ = conn.SetWriteDeadline(time.Now().Add(patience))
+	_ = conn.SetWriteDeadline(time.Now().Add(s.patience))
 	if _, err := conn.Write(answer); err != nil {
 		return
 	}
