@@ -55,7 +55,7 @@ func leakRun(t *testing.T, room string, place matrixPlace, level, stdio string) 
 	t.Helper()
 	server := zktest.Shared(t).Chroot(t)
 	var got [2]string
-	for n, front := range [][]string{nil, {room + "/zkelect", "run", "-q", "-s", server, "-p", "/jobs/e", "--isolate", level, "--"}} {
+	for n, front := range [][]string{nil, {room + "/zkelect", "run", "-q", "-s", server, "-p", "/jobs/e", "--isolate", level, "--listen", "127.0.0.1:0", "--"}} {
 		closed := ""
 		if stdio == "closed" {
 			closed = " <&-"

@@ -26,6 +26,8 @@ func childMain() {
 	linger := flag.Duration("linger", -1, "after a TERM live on so long, then exit")
 	ignore := flag.String("ignore", "", "signals to ignore, such as TERM,INT")
 	catch := flag.String("catch", "", "signals to tell on standard output and live on")
+	ask := flag.String("ask", "", "at a TERM or INT, tell on standard output what this URL answers, then exit")
+	serve := flag.String("serve", "", "answer HTTP there")
 	daemon := flag.Bool("daemon", false, "leave a daemon behind that ignores TERM: double fork, new session")
 	locked := flag.Bool("locked", false, "descriptor 3 is the lock: the daemon")
 	leave := flag.Bool("leave", false, "start the daemon and exit: between the two forks")
@@ -46,7 +48,14 @@ func childMain() {
 	if *linger >= 0 {
 		signal.Notify(term, syscall.SIGTERM)
 	}
+	asks := make(chan os.Signal, 1)
+	if *ask != "" {
+		signal.Notify(asks, syscall.SIGTERM, syscall.SIGINT)
+	}
 	s := newStamper(*locked)
+	if *serve != "" {
+		go childServes(*serve)
+	}
 	if *daemon {
 		childFork(s.lock, *lives)
 	}
@@ -57,6 +66,10 @@ func childMain() {
 		case <-tick.C:
 		case sig := <-caught:
 			fmt.Println("got", strings.TrimPrefix(childSignalName(sig), "SIG"))
+		case sig := <-asks:
+			fmt.Println("got", childSignalName(sig))
+			childAsks(*ask)
+			os.Exit(*code)
 		case <-term:
 			over = time.After(*linger)
 		case <-over:

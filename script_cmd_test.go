@@ -32,6 +32,8 @@ import (
 //	children N                   until N terms have had a child alive
 //	stamps [ID...]               no two children lived at a time, tokens rose, and those
 //	                             of these ids lived, in this order
+//	port VARIABLE                an address of the loopback to listen on
+//	http [-until] [METHOD] CODE URL   a request that is answered so; the answer on stdout
 //	zk COMMAND...                as a client of ZooKeeper: see scriptZK
 //	server start|stop|cont|kill|restart   a server of the script's own
 //	server sequences             start one that has this, whose counters can be set:
@@ -55,6 +57,8 @@ func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args 
 		"until":    scriptUntil,
 		"oneline":  scriptOneLine,
 		"json":     scriptJSON,
+		"port":     scriptPort,
+		"http":     scriptHTTP,
 		"stamps":   scriptStamps,
 		"zk":       scriptZK,
 		"server":   scriptServer,
