@@ -65,9 +65,15 @@ func guardOf(elector int) int {
 type binary struct{ *exec.Cmd }
 
 // startBinary runs zkelect until its log says that it has come so far.
-func startBinary(b *testing.B, servers, says string) binary {
+func startBinary(b testing.TB, servers, says string, flags ...string) binary {
 	b.Helper()
-	cmd := exec.Command("bin/zkelect", "run", "--servers", servers, "--path", "/jobs/e", "--", "sleep", "300")
+	return startProgram(b, "bin/zkelect", servers, says, flags...)
+}
+
+func startProgram(b testing.TB, program, servers, says string, flags ...string) binary {
+	b.Helper()
+	args := slices.Concat([]string{"run", "--servers", servers, "--path", "/jobs/e"}, flags, []string{"--", "sleep", "300"})
+	cmd := exec.Command(program, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	log, err := cmd.StderrPipe()
 	if err != nil {

@@ -23,10 +23,12 @@ var Paths = []string{"/leader", "/healthz", "/status", "/metrics"}
 type Board struct {
 	Election zkelect.Config // its path and recipe
 	Version  string         // of the program
-	Place    *role.Follower // is told of each event before the board is
+
+	now func() time.Time // what tests replace
 
 	mu        sync.Mutex
 	candidate *zkelect.Candidate // nil until it contends
+	place     role.State
 	tallies
 }
 
@@ -45,8 +47,8 @@ type tallies struct {
 }
 
 // NewBoard is a board of a participant that has not begun.
-func NewBoard(election zkelect.Config, version string, place *role.Follower) *Board {
-	b := &Board{Election: election, Version: version, Place: place, tallies: tallies{
+func NewBoard(election zkelect.Config, version string) *Board {
+	b := &Board{Election: election, Version: version, now: now, tallies: tallies{
 		ends: map[zkelect.Cause]uint64{}, losses: map[zkelect.Loss]uint64{},
 		// From a free election to a week in the queue.
 		timeToLead: newHistogram(0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400, 604800),
@@ -71,10 +73,15 @@ func (b *Board) Contends(c *zkelect.Candidate) {
 	b.candidate = c
 }
 
-// Observe takes an event, at the time now.
-func (b *Board) Observe(e zkelect.Event, now time.Time) {
+// now is a clock for how long things took: it is monotonic.
+func now() time.Time { return time.Now() }
+
+// Observe takes an event, and the place in which it left the candidate.
+func (b *Board) Observe(e zkelect.Event, place role.State) {
+	now := b.now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.place = place
 	switch e.Kind {
 	case zkelect.EventConnected:
 		b.sessions++
@@ -130,7 +137,7 @@ func (b *Board) Page(path string) *Page {
 	case "/leader":
 		return verdict(b.leads(), "leading", "not leading")
 	case "/healthz":
-		return verdict(b.Place.State().Connected, "connected", "not connected")
+		return verdict(b.connected(), "connected", "not connected")
 	case "/status":
 		return b.status()
 	case "/metrics":
@@ -154,6 +161,12 @@ func (b *Board) leads() bool {
 	return c != nil && c.HasLeadership()
 }
 
+func (b *Board) connected() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.place.Connected
+}
+
 // view is a look at all of it.
 type view struct {
 	role.State
@@ -167,7 +180,7 @@ type view struct {
 func (b *Board) look() view {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	v := view{State: b.Place.State(), tallies: b.tallies}
+	v := view{State: b.place, tallies: b.tallies}
 	v.ends, v.losses = maps.Clone(v.ends), maps.Clone(v.losses)
 	v.timeToLead, v.handover = v.timeToLead.clone(), v.handover.clone()
 	if c := b.candidate; c != nil {

@@ -13,12 +13,13 @@ import (
 )
 
 // story has a board told of events, one a second from noon on.
-func story(t *testing.T, b *Board, events ...zkelect.Event) {
+func story(t *testing.T, b *told, events ...zkelect.Event) {
 	t.Helper()
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	for i, e := range events {
-		b.Place.Observe(e, now.Add(time.Duration(i)*time.Second))
-		b.Observe(e, now.Add(time.Duration(i)*time.Second))
+		b.now = func() time.Time { return now.Add(time.Duration(i) * time.Second) }
+		b.follower.Observe(e, b.now())
+		b.Observe(e, b.follower.State())
 	}
 }
 
@@ -47,9 +48,15 @@ var twoTerms = []zkelect.Event{
 	event(zkelect.EventStarted, slog.Int("pid", 12)),
 }
 
-func newTestBoard() *Board {
+// told is a board with the follower that tells it of the place.
+type told struct {
+	*Board
+	follower role.Follower
+}
+
+func newTestBoard() *told {
 	// Labels with what has to be escaped.
-	return NewBoard(zkelect.Config{Path: `/jobs/"a\b`}, "v1.2.3\nand more", &role.Follower{})
+	return &told{Board: NewBoard(zkelect.Config{Path: `/jobs/"a\b`}, "v1.2.3\nand more")}
 }
 
 func TestMetrics(t *testing.T) {

@@ -72,6 +72,7 @@ var wallClockAllowed = map[string]string{
 	"resign.go Resign":                   "how long a resignation took: a difference, so monotonic",
 	"internal/zkconn/link.go Dial":       "the pace of reconnections: a difference, so monotonic",
 	"internal/zkconn/link.go negotiated": "the same",
+	"serve/board.go now":                 "how long a wait and a stop took: a difference, so monotonic",
 	"serve/server.go date":               "the Date of an answer over HTTP",
 	"tlsfault.go refusal":                "whether a certificate has expired, in the words of an error",
 	"tlsfault.go validity":               "the same",
