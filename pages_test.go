@@ -39,6 +39,9 @@ func TestReadme(t *testing.T)              { runPage(t, "README.md") }
 func TestCronPage(t *testing.T)            { runPage(t, "docs/cron.md") }
 func TestTroubleshootingPage(t *testing.T) { runPage(t, "docs/troubleshooting.md") }
 
+// The same for docs/listen.md.
+func TestListenPage(t *testing.T) { runPage(t, "docs/listen.md") }
+
 func runPage(t *testing.T, page string) {
 	for _, b := range pageBlocks(t, page) {
 		t.Run(fmt.Sprintf("line_%d_%s", b.line, cmp.Or(b.how, b.lang)), func(t *testing.T) {
@@ -103,6 +106,9 @@ func newStage(t *testing.T, b pageBlock) *stage {
 	servers := zktest.Shared(t).Chroot(t)
 	if b.how != "three-hosts" { // who know them by name
 		s.block.text = strings.ReplaceAll(b.text, "zk1,zk2,zk3", servers)
+	}
+	if listen := "127.0.0.1:8081"; strings.Contains(b.text, listen) {
+		s.block.text = strings.ReplaceAll(s.block.text, listen, fmt.Sprintf("127.0.0.1:%d", zktest.FreePort(t)))
 	}
 	for name, text := range pageJobs {
 		if err := os.Chmod(s.file(filepath.Join("bin", name), "#!/bin/sh\n"+text+"\n"), 0o755); err != nil {

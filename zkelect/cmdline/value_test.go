@@ -19,3 +19,18 @@ func TestParseSignal(t *testing.T) {
 		}
 	}
 }
+
+func TestAddress(t *testing.T) {
+	for _, s := range []string{":8080", "127.0.0.1:0", "[::1]:8080", "localhost:8080", "web1.example.org:65535"} {
+		var got string
+		if err := Address(&got)(s); err != nil || got != s {
+			t.Errorf("%s: %q, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"", "8080", "127.0.0.1", "::1:8080", ":65536", ":http", ":-1", ":", "unix:/run/x.sock", "http://web1:8080", "a b:80", noWord} {
+		got := "unset"
+		if err := Address(&got)(s); err == nil || got != "unset" {
+			t.Errorf("%q: %q, %v", s, got, err)
+		}
+	}
+}
