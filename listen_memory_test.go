@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,17 @@ func TestListenIsSmall(t *testing.T) {
 	t.Logf("a waiter's resident memory: %d kB without --listen, %d with it, %d after %d requests", without, with, asked, requests)
 	if with > without+1000 || asked > without+3500 {
 		t.Error("want at most 1 MB for an open port, and 3.5 MB for one that is polled")
+	}
+}
+
+// No zkelect pays for what BenchmarkNetHTTP measures.
+func TestNoNetHTTP(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(strings.Fields(string(out)), "net/http") {
+		t.Error("the program links net/http; go list -deps and go mod why tell by whom")
 	}
 }
 
