@@ -208,6 +208,7 @@ type statusView struct {
 	Position  int            `json:"position"`
 	Of        int            `json:"of"`
 	Behind    string         `json:"behind,omitempty"`
+	Held      string         `json:"held_by,omitempty"`
 	Lease     float64        `json:"lease_seconds"`
 	Stop      float64        `json:"stop_seconds"`
 	Command   int            `json:"command_pid,omitempty"`
@@ -221,7 +222,7 @@ func (b *Board) status() *Page {
 	s := statusView{
 		ID: v.id, Host: host, PID: os.Getpid(), Path: b.Election.Path, Recipe: b.Election.Recipe.String(),
 		Role: v.Role.String(), Leader: v.leads, Connected: v.Connected, Session: v.Session, Timeout: v.timeout.Seconds(),
-		Node: v.Node, Token: v.Token, Position: v.Ahead, Of: v.Of, Behind: v.Behind,
+		Node: v.Node, Token: v.Token, Position: v.Ahead, Of: v.Of, Behind: v.Behind, Held: v.Held,
 		Lease: seconds(v.end), Stop: seconds(v.stop), Command: v.command, Terms: v.terms, Version: b.Version,
 	}
 	if !v.Since.IsZero() {
@@ -250,6 +251,7 @@ func (b *Board) metrics() *Page {
 	}
 	x.one("zkelect_connected", "gauge", "Whether the session is usable: what /healthz says.", truth(v.Connected))
 	x.one("zkelect_position", "gauge", "Participants before this one when it last looked at the queue; 0 for the first.", float64(v.Ahead))
+	x.one("zkelect_held", "gauge", "Whether it would lead, and the election is held (resign --hold).", truth(v.Held != ""))
 	x.one("zkelect_session_timeout_seconds", "gauge", "The session timeout that the servers granted; 0 before the first session.", v.timeout.Seconds())
 	x.one("zkelect_lease_remaining_seconds", "gauge", "Until the lease is over and the command has to be dead, unless a heartbeat is answered; 0 without a term.", seconds(v.end))
 	x.one("zkelect_stop_remaining_seconds", "gauge", "Until the stop of the command begins, unless a heartbeat is answered; 0 without a term.", seconds(v.stop))
