@@ -169,7 +169,7 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 	defer context.AfterFunc(ctx, func() { c.Stop(0) })()
 	// Not a child of ctx: what must be said to the servers after the end of
 	// ctx, closing foremost, is said.
-	waiting, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	waiting, cancel := context.WithCancelCause(c.awake(context.WithoutCancel(ctx)))
 	defer cancel(nil)
 	go func() {
 		select {
@@ -209,10 +209,8 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 			attrs = append(attrs, slog.Any("error", out.Err))
 		}
 		c.cfg.emit(EventRequeue, attrs...)
-		select {
-		case <-time.After(pause):
-		case <-c.stop:
-			return c.gaveUp(errStopped)
+		if err := sleep(waiting, pause); err != nil {
+			return c.gaveUp(err)
 		}
 	}
 }
@@ -309,7 +307,7 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 		return nil, err
 	}
 	if turn.safe != nil {
-		err = <-turn.safe
+		err, _ = receive(context.WithoutCancel(ctx), turn.safe) // it ends with ctx itself
 	}
 	if c.cfg.Recipe == RecipePlain {
 		var owned bool
@@ -357,10 +355,7 @@ func (c *Candidate) ensureSession(ctx context.Context) error {
 	}
 	s, err := c.connect(ctx, &c.cfg.Config)
 	for errors.Is(err, ErrUnreachable) && ctx.Err() == nil {
-		select { // the session was over before it was used
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-		}
+		_ = sleep(ctx, time.Second) // the session was over before it was used
 		s, err = c.connect(ctx, &c.cfg.Config)
 	}
 	if err != nil {
@@ -391,7 +386,7 @@ func (c *Candidate) leave() {
 	}
 	// A connection that is just being made again is worth a moment: without it
 	// our nodes hold up everybody behind until the session expires.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(c.awake(context.Background()), time.Second)
 	go func() {
 		select {
 		case <-c.kill:

@@ -183,7 +183,10 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 			c.cfg.emit(EventWaiting, slog.Int("position", i), slog.Int("of", len(q)-1), slog.String("behind", woken.behind))
 			shown = i
 		}
+	wait:
 		select {
+		case <-pulse(ctx):
+			goto wait
 		case ev := <-woken.predecessor:
 			if ev != zk.EventNodeDeleted {
 				continue
@@ -218,7 +221,7 @@ type turn struct {
 // longer the more wait, and is listed meanwhile.
 func (c *Candidate) succeeds(ctx context.Context, node string) (turn, bool, error) {
 	safe, s := make(chan error, 1), c.prompt()
-	go func() { safe <- c.place.safe(ctx, s) }()
+	go func() { safe <- c.place.safe(asleep(ctx), s) }()
 	rec, version, err := c.place.readRecord(ctx, s)
 	if errors.Is(err, zk.ErrNoNode) || err == nil && !rec.names(node) {
 		return turn{}, false, nil

@@ -238,7 +238,10 @@ func (s *fakeSession) do(ctx context.Context, r *fakeRequest) fakeAnswer {
 
 	slow := time.NewTimer(max(s.timeout()/3, time.Second))
 	defer slow.Stop()
+wait:
 	select {
+	case <-pulse(ctx):
+		goto wait
 	case a := <-r.got:
 		return a
 	case <-slow.C:

@@ -127,6 +127,7 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 			l.workExited()
 		case <-l.doneC():
 		case <-changed:
+		case <-c.cfg.Pulse:
 		case <-timer.C:
 		}
 	}

@@ -29,7 +29,7 @@ func (c *Candidate) release(t *term, out Outcome) {
 		c.drop()
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), min(releaseBound, t.lease.timeout))
+	ctx, cancel := context.WithTimeout(c.awake(context.Background()), min(releaseBound, t.lease.timeout))
 	defer cancel()
 	go func() { // a second signal does not wait long for servers
 		select {

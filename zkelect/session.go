@@ -98,6 +98,7 @@ func awaitConnected(ctx context.Context, s session) error {
 		}
 		select {
 		case <-changed:
+		case <-pulse(ctx):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -124,10 +125,8 @@ func read[T any](ctx context.Context, s session, request func() (T, error)) (T, 
 // pauseAfter waits a moment after an unanswered request: mostly the loss of
 // the connection is about to be noticed.
 func pauseAfter(ctx context.Context, s session) error {
-	select {
-	case <-time.After(10 * time.Millisecond):
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := sleep(ctx, 10*time.Millisecond); err != nil {
+		return err
 	}
 	return awaitConnected(ctx, s)
 }
