@@ -22,6 +22,8 @@ import (
 
 	"zkelect/zkelect"
 	"zkelect/zkelect/cmdline"
+	"zkelect/zkelect/notify"
+	"zkelect/zkelect/role"
 	"zkelect/zkelect/show"
 )
 
@@ -186,11 +188,28 @@ func (p *program) runAction(f *runFlags, args []string) error {
 		// Not TSTP: while only waiting, Ctrl-Z may suspend us as any program.
 		f.cfg.Signals = catchSignals(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT,
 			syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT)
+		systemd := notify.New(notify.Options{Log: log, StopTimeout: f.cfg.StopTimeout})
+		f.cfg.Pulse = systemd.Pulse()
+		f.cfg.Observer = following(f.cfg.Observer, systemd.Observe)
 		outcome, err = p.run(context.Background(), f.cfg)
+		systemd.Close("ended: " + string(outcome.Cause))
 	}
 	end := &runEnd{Outcome: outcome, conflict: f.conflict, err: err}
 	f.logEnd(w, end)
 	return end
+}
+
+// following is an observer that has listeners hear of each event with the place
+// that it left the candidate in.
+func following(observer func(zkelect.Event), listeners ...func(zkelect.Event, role.State)) func(zkelect.Event) {
+	var follower role.Follower
+	return func(e zkelect.Event) {
+		observer(e)
+		follower.Observe(e, time.Now())
+		for _, listen := range listeners {
+			listen(e, follower.State())
+		}
+	}
 }
 
 // catchSignals has HUP and others sent to a channel. A HUP that is ignored when
