@@ -205,6 +205,12 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 			delay = c.cfg.RequeueDelay
 		}
 		attrs := []slog.Attr{slog.String("cause", string(out.Cause)), slog.Duration("after", pause)}
+		if out.Ran {
+			attrs = append(attrs, slog.Int("code", out.Code))
+		}
+		if out.Ran && out.Signal != 0 {
+			attrs = append(attrs, slog.String("signal", out.Signal.String()))
+		}
 		if out.Err != nil {
 			attrs = append(attrs, slog.Any("error", out.Err))
 		}
@@ -259,13 +265,10 @@ func (c *Candidate) contend(ctx context.Context) (*term, error) {
 		switch {
 		case err == nil:
 			return t, nil
-		case errors.Is(err, errSessionLost):
-			c.drop()
-			c.cfg.emit(EventExpired)
-		case errors.Is(err, errDoubt):
-			c.drop()
+		case errors.Is(err, errSessionLost), errors.Is(err, errDoubt):
+			c.expired(err)
 		case errors.Is(err, errPlaceLost):
-			c.cfg.emit(EventRetry, slog.Any("error", err))
+			c.cfg.emit(EventPlaceLost, slog.String("node", c.Node()))
 		case errors.Is(err, errAside):
 		case c.connected && (errors.Is(err, errWaited) || errors.Is(err, ErrUnreachable) && ctx.Err() != nil):
 			return nil, c.conflict("", c.cfg.Wait)
@@ -362,7 +365,7 @@ func (c *Candidate) ensureSession(ctx context.Context) error {
 		return err
 	}
 	granted := s.timeout()
-	c.cfg.emit(EventConnected, slog.String("session", sessionHex(s.id())), slog.Duration("timeout", granted))
+	c.cfg.emit(EventConnected, append(connectionOf(s), slog.Duration("timeout", granted))...)
 	if !c.connected && granted != c.cfg.SessionTimeout {
 		c.cfg.emit(EventTimeout, slog.Duration("asked", c.cfg.SessionTimeout), slog.Duration("granted", granted))
 	}

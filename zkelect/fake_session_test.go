@@ -49,7 +49,9 @@ type fakeConn struct {
 	view     map[string]fakeNode // what the follower knows where it is behind
 }
 
-func (s *fakeSession) id() int64 { return s.sid }
+func (s *fakeSession) id() int64      { return s.sid }
+func (s *fakeSession) server() string { return "fake" }
+func (s *fakeSession) end() string    { return "over" }
 
 func (s *fakeSession) timeout() time.Duration {
 	s.w.mu.Lock()

@@ -33,6 +33,10 @@ type session interface {
 	// kick closes a connection, so that another server is tried, unless that
 	// connection is already gone.
 	kick(connection int)
+	// server is the one that the connection, or the last one, is to; "" if unknown.
+	server() string
+	// end tells why the session is lost, to a person.
+	end() string
 	// close ends the session, politely where possible within bound.
 	close(bound time.Duration)
 

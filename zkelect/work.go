@@ -77,7 +77,7 @@ func (l *leading) doneC() <-chan struct{} {
 
 // lapsed is for a work that is being ended without us: this process stood still.
 func (l *leading) lapsed() {
-	l.c.cfg.emit(EventLost, slog.String("reason", "the guard heard of no lease that goes on"))
+	l.c.cfg.emit(EventLost, l.withLease(slog.String("reason", "the guard heard of no lease that goes on"))...)
 	l.stop(CauseLost)
 }
 

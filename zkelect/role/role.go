@@ -97,7 +97,7 @@ func (s *State) take(e zkelect.Event) {
 		s.Ahead, s.Of, s.Behind = 0, 0, ""
 	case zkelect.EventStopping, zkelect.EventKilling, zkelect.EventLost:
 		s.Role = Stopping
-	case zkelect.EventAside, zkelect.EventReleased, zkelect.EventUnreleased, zkelect.EventRequeue:
+	case zkelect.EventAside, zkelect.EventPlaceLost, zkelect.EventReleased, zkelect.EventUnreleased, zkelect.EventRequeue:
 		s.leave()
 	}
 }
