@@ -209,7 +209,7 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 			attrs = append(attrs, slog.Int("code", out.Code))
 		}
 		if out.Ran && out.Signal != 0 {
-			attrs = append(attrs, slog.String("signal", out.Signal.String()))
+			attrs = append(attrs, slog.String("signal", signalName(out.Signal)))
 		}
 		if out.Err != nil {
 			attrs = append(attrs, slog.Any("error", out.Err))

@@ -33,7 +33,7 @@ const (
 	EventMissing                 // the work waits since there was no record: for, delay, until
 	EventFencing                 // a term without a clean end is fenced: previous, node, host, pid
 	EventFenced                  // that succeeded and is recorded: previous, node
-	EventFenceFailed             // that failed: previous, node, end
+	EventFenceFailed             // that failed: previous, node, how
 	EventSkipped                 // the work does not run, since it has lately: by, began, joined, within, exit_code
 	EventAgain                   // the work runs though it may have lately, as nobody said how that ended: by, began
 	EventFuture                  // a run is ignored since it began in the future: by, began, now

@@ -1,8 +1,12 @@
 package zkelect
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // connectionOf names a connection to people.
@@ -17,6 +21,11 @@ func (l *leading) withLease(attrs ...slog.Attr) []slog.Attr {
 		attrs = append(attrs, slog.Duration("since", now-lease.renewed), slog.Duration("left", lease.deadline-now))
 	}
 	return attrs
+}
+
+// signalName is as the last line of a run has it: SIGTERM.
+func signalName(s syscall.Signal) string {
+	return cmp.Or(unix.SignalName(s), s.String())
 }
 
 // expired gives up a session that is over, or that must be, and tells why.
