@@ -19,8 +19,6 @@ import (
 	"zkelect/zkelect/zktest"
 )
 
-const unitFile = "packaging/systemd/zkelect@.service"
-
 // unitOf are the settings of the unit, without its sections.
 func unitOf(t *testing.T) (text string, settings map[string]string) {
 	t.Helper()
