@@ -174,7 +174,7 @@ func TestLogsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	holds := map[string]string{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (text|number|duration|time|list|any) \\|").FindAllStringSubmatch(string(page), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (text|number|duration|time|list|yes or no) \\|").FindAllStringSubmatch(string(page), -1) {
 		holds[m[1]] = m[2]
 	}
 	rows := map[string][2]string{}
@@ -185,7 +185,7 @@ func TestLogsPage(t *testing.T) {
 	if len(source.keys) < 40 || source.keys["EventLeading"]["token"] != "Int64" || source.keys["EventFencing"]["pid"] != "Int" || source.keys["EventReleased"]["cause"] != "String" {
 		t.Fatalf("the source was not read: %v", source.keys)
 	}
-	types := map[string]string{"String": "text", "Int": "number", "Int64": "number", "Duration": "duration", "Time": "time"}
+	types := map[string]string{"String": "text", "Int": "number", "Int64": "number", "Duration": "duration", "Time": "time", "Bool": "yes or no"}
 	used := map[string]bool{}
 	for kind, text := range source.texts {
 		row, ok := rows[text[0]]

@@ -87,7 +87,7 @@ func (n *Notifier) Observe(e zkelect.Event, s role.State) {
 		n.note = text
 	}
 	switch {
-	case e.Kind == zkelect.EventJoined && n.state == "":
+	case (e.Kind == zkelect.EventJoined || e.Kind == zkelect.EventWaiting) && n.state == "": // recipe plain's waiters join nothing
 		n.say(daemon.SdNotifyReady)
 	case e.Kind == zkelect.EventStopping && attr(e, "cause") == string(zkelect.CauseStopped):
 		n.say(daemon.SdNotifyStopping)

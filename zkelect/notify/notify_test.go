@@ -81,6 +81,9 @@ func TestNotifier(t *testing.T) {
 			s.Connected = false
 			n.Observe(event(zkelect.EventSuspended), s)
 			expect(t, conn, "STATUS=waiting, 2nd of 5, behind web1:7; connection lost, reconnecting")
+			held := role.State{Role: role.Waiting, Connected: true, Held: "ops"}
+			n.Observe(event(zkelect.EventHeld), held)
+			expect(t, conn, "STATUS=first, but the election is held by ops")
 			s = role.State{Role: role.Leading, Since: at, Token: 77, Connected: true, Session: "0x1"}
 			n.Observe(event(zkelect.EventLeading), s)
 			expect(t, conn, "STATUS=leader since 2026-11-23T00:02:03Z, token 77")
@@ -102,6 +105,15 @@ func TestNotifier(t *testing.T) {
 			expect(t, conn, "STATUS=ended: stopped")
 		})
 	}
+}
+
+// With recipe plain whoever waits has no node.
+func TestNotifierPlain(t *testing.T) {
+	conn := systemd(t, false)
+	n := New(Options{Log: slog.New(slog.DiscardHandler)})
+	n.Observe(event(zkelect.EventWaiting), role.State{Role: role.Waiting, Connected: true, Behind: "a"})
+	expect(t, conn, "READY=1\nSTATUS=waiting behind a")
+	n.Close("ended")
 }
 
 // A run that fails before it is ready says only that it ends.

@@ -17,6 +17,8 @@ func Status(s role.State, note string) string {
 		text = "joining the queue"
 	case s.Role == role.Connecting:
 		text = "connecting"
+	case s.Role == role.Waiting && s.Held != "":
+		text = "first, but the election is held by " + s.Held
 	case s.Role == role.Waiting && s.Ahead > 0:
 		text = fmt.Sprintf("waiting, %s of %d, behind %s", ordinal(s.Ahead+1), s.Of+1, s.Behind)
 	case s.Role == role.Waiting && s.Behind != "":
