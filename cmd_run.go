@@ -23,6 +23,7 @@ import (
 
 	"zkelect/zkelect"
 	"zkelect/zkelect/cmdline"
+	"zkelect/zkelect/notify"
 	"zkelect/zkelect/role"
 	"zkelect/zkelect/serve"
 	"zkelect/zkelect/show"
@@ -192,30 +193,35 @@ func (p *program) runAction(f *runFlags, args []string) error {
 		// Not TSTP: while only waiting, Ctrl-Z may suspend us as any program.
 		f.cfg.Signals = catchSignals(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT,
 			syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT)
-		var end func()
-		if end, err = f.serve(log, p.app.Version); err != nil {
-			break
+		systemd := notify.New(notify.Options{Log: log, StopTimeout: f.cfg.StopTimeout})
+		f.cfg.Pulse = systemd.Pulse()
+		listeners := []listener{systemd.Observe}
+		if f.listen != "" {
+			var board *serve.Board
+			var server *serve.Server
+			if board, server, err = f.serve(log, p.app.Version); err != nil {
+				break
+			}
+			defer server.Close()
+			listeners = append(listeners, board.Observe)
 		}
-		defer end()
+		f.cfg.Observer = following(f.cfg.Observer, listeners)
 		outcome, err = p.run(context.Background(), f.cfg)
+		systemd.Close("ended: " + string(outcome.Cause))
 	}
 	end := &runEnd{Outcome: outcome, conflict: f.conflict, err: err}
 	f.logEnd(w, end)
 	return end
 }
 
-// serve answers at --listen, if anywhere, what is known of the run. The address is
-// taken before anybody is disturbed.
-func (f *runFlags) serve(log *slog.Logger, version string) (end func(), err error) {
-	if f.listen == "" {
-		return func() {}, nil
-	}
+// serve answers at --listen what is known of the run. The address is taken before
+// anybody is disturbed.
+func (f *runFlags) serve(log *slog.Logger, version string) (*serve.Board, *serve.Server, error) {
 	server, err := serve.Listen(f.listen)
 	if err != nil {
-		return nil, fmt.Errorf("--listen: %w", err)
+		return nil, nil, fmt.Errorf("--listen: %w", err)
 	}
 	board := serve.NewBoard(f.cfg.Config, version)
-	f.cfg.Observer = following(f.cfg.Observer, board.Observe)
 	f.cfg.Candidate = board.Contends
 	log.Info("listening", "address", server.Address(), "path", f.path)
 	if os.Getenv("GOGC") == "" {
@@ -223,12 +229,14 @@ func (f *runFlags) serve(log *slog.Logger, version string) (end func(), err erro
 		debug.SetGCPercent(50)
 	}
 	server.Serve(log, board.Page)
-	return server.Close, nil
+	return board, server, nil
 }
 
-// following is an observer that has listeners hear of each event with the place
-// that it left the candidate in.
-func following(observer func(zkelect.Event), listeners ...func(zkelect.Event, role.State)) func(zkelect.Event) {
+// listener hears of an event and of the place that it left the candidate in.
+type listener func(zkelect.Event, role.State)
+
+// following is an observer with listeners, who hear of an event before it does.
+func following(observer func(zkelect.Event), listeners []listener) func(zkelect.Event) {
 	var follower role.Follower
 	return func(e zkelect.Event) {
 		follower.Observe(e, time.Now())

@@ -13,6 +13,8 @@ import (
 	"zkelect/zkelect"
 )
 
+const unitFile = "packaging/systemd/zkelect@.service"
+
 // pages are what is written for people.
 func pages(t *testing.T) map[string]string {
 	names, err := filepath.Glob("docs/*.md")
@@ -79,12 +81,14 @@ func TestDocsNameFlagsAndVariablesThatExist(t *testing.T) {
 		}
 	}
 	// The child's are made in one place; the credential itself has no flag.
-	source, err := os.ReadFile("zkelect/run.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, v := range variable.FindAllString(string(source), -1) {
-		known[v] = true
+	for _, file := range []string{"zkelect/run.go", unitFile} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range variable.FindAllString(string(source), -1) {
+			known[v] = true
+		}
 	}
 	known["ZKELECT_REPEAT"] = true // of the tests
 	for name, text := range pages(t) {

@@ -42,6 +42,7 @@ import (
 //	proxy cut|heal|reset|...     a proxy before the server: see scriptProxy
 //	dumb garbage|silent|closed   an address in $DUMB that is no ZooKeeper
 //	pty FILE CMD...              run on a terminal: see script_pty_test.go
+//	systemd start|pings|silent   a socket that is told as systemd is: see scriptSystemd
 func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	return map[string]func(ts *testscript.TestScript, neg bool, args []string){
 		"cert":     scriptCert,
@@ -65,6 +66,7 @@ func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args 
 		"sequence": scriptSequence,
 		"proxy":    scriptProxy,
 		"pty":      scriptPTY,
+		"systemd":  scriptSystemd,
 	}
 }
 

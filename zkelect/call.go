@@ -46,6 +46,7 @@ func do[T any](ctx context.Context, s *zkSession, request func() (T, error)) (T,
 			s.kick(connection)
 			return none, errNoAnswer
 		case <-changed:
+		case <-pulse(ctx):
 		case <-ctx.Done():
 			return none, fmt.Errorf("%w: %w", errNoAnswer, context.Cause(ctx))
 		}

@@ -169,7 +169,7 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 	defer context.AfterFunc(ctx, func() { c.Stop(0) })()
 	// Not a child of ctx: what must be said to the servers after the end of
 	// ctx, closing foremost, is said.
-	waiting, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	waiting, cancel := context.WithCancelCause(c.awake(context.WithoutCancel(ctx)))
 	defer cancel(nil)
 	go func() {
 		select {
@@ -205,14 +205,18 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 			delay = c.cfg.RequeueDelay
 		}
 		attrs := []slog.Attr{slog.String("cause", string(out.Cause)), slog.Duration("after", pause)}
+		if out.Ran {
+			attrs = append(attrs, slog.Int("code", out.Code))
+		}
+		if out.Ran && out.Signal != 0 {
+			attrs = append(attrs, slog.String("signal", signalName(out.Signal)))
+		}
 		if out.Err != nil {
 			attrs = append(attrs, slog.Any("error", out.Err))
 		}
 		c.cfg.emit(EventRequeue, attrs...)
-		select {
-		case <-time.After(pause):
-		case <-c.stop:
-			return c.gaveUp(errStopped)
+		if err := sleep(waiting, pause); err != nil {
+			return c.gaveUp(err)
 		}
 	}
 }
@@ -261,13 +265,10 @@ func (c *Candidate) contend(ctx context.Context) (*term, error) {
 		switch {
 		case err == nil:
 			return t, nil
-		case errors.Is(err, errSessionLost):
-			c.drop()
-			c.cfg.emit(EventExpired)
-		case errors.Is(err, errDoubt):
-			c.drop()
+		case errors.Is(err, errSessionLost), errors.Is(err, errDoubt):
+			c.expired(err)
 		case errors.Is(err, errPlaceLost):
-			c.cfg.emit(EventRetry, slog.Any("error", err))
+			c.cfg.emit(EventPlaceLost, slog.String("node", c.Node()))
 		case errors.Is(err, errAside):
 		case c.connected && (errors.Is(err, errWaited) || errors.Is(err, ErrUnreachable) && ctx.Err() != nil):
 			return nil, c.conflict("", c.cfg.Wait)
@@ -309,7 +310,7 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 		return nil, err
 	}
 	if turn.safe != nil {
-		err = <-turn.safe
+		err, _ = receive(context.WithoutCancel(ctx), turn.safe) // it ends with ctx itself
 	}
 	if c.cfg.Recipe == RecipePlain {
 		var owned bool
@@ -357,17 +358,14 @@ func (c *Candidate) ensureSession(ctx context.Context) error {
 	}
 	s, err := c.connect(ctx, &c.cfg.Config)
 	for errors.Is(err, ErrUnreachable) && ctx.Err() == nil {
-		select { // the session was over before it was used
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-		}
+		_ = sleep(ctx, time.Second) // the session was over before it was used
 		s, err = c.connect(ctx, &c.cfg.Config)
 	}
 	if err != nil {
 		return err
 	}
 	granted := s.timeout()
-	c.cfg.emit(EventConnected, slog.String("session", sessionHex(s.id())), slog.Duration("timeout", granted))
+	c.cfg.emit(EventConnected, append(connectionOf(s), slog.Duration("timeout", granted))...)
 	if !c.connected && granted != c.cfg.SessionTimeout {
 		c.cfg.emit(EventTimeout, slog.Duration("asked", c.cfg.SessionTimeout), slog.Duration("granted", granted))
 	}
@@ -391,7 +389,7 @@ func (c *Candidate) leave() {
 	}
 	// A connection that is just being made again is worth a moment: without it
 	// our nodes hold up everybody behind until the session expires.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(c.awake(context.Background()), time.Second)
 	go func() {
 		select {
 		case <-c.kill:

@@ -160,6 +160,9 @@ func (x *chaos) bear() {
 	}
 	x.born++
 	c.plan = x.plan
+	if x.born%2 == 0 {
+		c.watched()
+	}
 	c.begin()
 	x.running = append(x.running, c)
 }

@@ -131,6 +131,10 @@ type CandidateConfig struct {
 	// ends with another code than 0, or cannot be started, the term ends with
 	// CauseFenceFailed.
 	Fence func(Term, Previous) (Work, error)
+	// Pulse, if not nil, is received from by the goroutine of Run wherever it waits,
+	// for the servers too: whoever can send knows that it does not hang. In between it
+	// may be busy for a few seconds. For a watchdog.
+	Pulse <-chan struct{}
 	// OnSuspend says what becomes of the work, and of a fence's, while the
 	// connection is lost. Default SuspendContinue.
 	OnSuspend OnSuspend

@@ -42,7 +42,7 @@ func (c *Candidate) conflict(leader string, waited time.Duration) *notLeader {
 	if c.sess == nil {
 		return e
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(c.awake(context.Background()), time.Second)
 	defer cancel()
 	if e.hold = c.holdInForce(ctx); e.hold != nil {
 		e.leader = ""

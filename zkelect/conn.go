@@ -43,6 +43,7 @@ type zkSession struct {
 	tooBig     string
 	// unbounded: nobody gets an error of ours while no server takes us.
 	unbounded bool
+	givenUp   bool            // the session, by us
 	warned    map[string]bool // of these servers' TLS since we were connected
 	refused   refusals
 }
@@ -65,6 +66,10 @@ type watch struct {
 func handshakeTimeout(sessionTimeout time.Duration) time.Duration {
 	return min(max(sessionTimeout*3/20, 250*time.Millisecond), 2*time.Second)
 }
+
+// unreachableAfter is how long a connection is tried for, without a limit, before
+// that is told.
+const unreachableAfter = 5 * time.Second
 
 // newSession connects. The error tells of each server what was wrong with it.
 func newSession(ctx context.Context, cfg *Config) (*zkSession, error) {
@@ -93,9 +98,13 @@ func newSession(ctx context.Context, cfg *Config) (*zkSession, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
+	if s.unbounded {
+		late := time.AfterFunc(unreachableAfter, func() { cfg.emit(EventUnreachable, slog.String("error", s.faults())) })
+		defer late.Stop()
+	}
 	if err := s.login(ctx); err != nil {
 		s.close(0)
-		return nil, s.unreachable(ctx, cs, err)
+		return nil, s.unreachable(ctx, err)
 	}
 	return s, nil
 }
@@ -122,15 +131,21 @@ func (s *zkSession) login(ctx context.Context) error {
 	}
 }
 
-func (s *zkSession) unreachable(ctx context.Context, cs ConnectString, err error) error {
+func (s *zkSession) unreachable(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errWaited) && !errors.Is(cause, errConnectTimeout) {
 		return cause // asked to stop meanwhile: not the servers' fault
 	}
 	if errors.Is(err, zk.ErrAuthFailed) {
 		return fmt.Errorf("%w: %s takes no credentials of scheme %s; have it enabled there, or give none", ErrDenied, s.link.Server(), s.cfg.Auth.Scheme)
 	}
+	return fmt.Errorf("%w: %s; check --servers (%s) and that ZooKeeper is running", ErrUnreachable, s.faults(), s.cfg.Servers)
+}
+
+// faults tells of each server what was wrong with it.
+func (s *zkSession) faults() string {
 	errs := s.link.Errors()
 	var each []string
+	cs, _ := ParseConnectString(s.cfg.Servers) // which was parsed before
 	for _, server := range cs.Servers {
 		why := "no answer yet"
 		if e := errs[server]; e != nil {
@@ -138,7 +153,7 @@ func (s *zkSession) unreachable(ctx context.Context, cs ConnectString, err error
 		}
 		each = append(each, server+": "+why)
 	}
-	return fmt.Errorf("%w: %s; check --servers (%s) and that ZooKeeper is running", ErrUnreachable, strings.Join(each, "; "), s.cfg.Servers)
+	return strings.Join(each, "; ")
 }
 
 // plain shortens "dial tcp 127.0.0.1:1: connect: connection refused".
@@ -264,6 +279,7 @@ func (s *zkSession) doubt() {
 	}
 	s.mu.Lock()
 	suspended := s.state == sessionSuspended
+	s.givenUp = suspended && granted
 	if suspended && !granted {
 		s.giveUp = time.AfterFunc(max(s.link.Timeout()/3, time.Second), s.doubt)
 	}
@@ -300,7 +316,17 @@ func (s *zkSession) watching() bool {
 	return len(s.watches) > 0
 }
 
-func (s *zkSession) id() int64              { return s.conn.SessionID() }
+func (s *zkSession) id() int64      { return s.conn.SessionID() }
+func (s *zkSession) server() string { return s.link.Server() }
+
+func (s *zkSession) end() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.givenUp {
+		return "no server took it back in its whole timeout, though they grant new ones"
+	}
+	return "the servers have ended it"
+}
 func (s *zkSession) timeout() time.Duration { return s.link.Timeout() }
 
 func (s *zkSession) status() (sessionState, int, <-chan struct{}) {

@@ -183,7 +183,10 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 			c.cfg.emit(EventWaiting, slog.Int("position", i), slog.Int("of", len(q)-1), slog.String("behind", woken.behind))
 			shown = i
 		}
+	wait:
 		select {
+		case <-pulse(ctx):
+			goto wait
 		case ev := <-woken.predecessor:
 			if ev != zk.EventNodeDeleted {
 				continue
@@ -218,7 +221,7 @@ type turn struct {
 // longer the more wait, and is listed meanwhile.
 func (c *Candidate) succeeds(ctx context.Context, node string) (turn, bool, error) {
 	safe, s := make(chan error, 1), c.prompt()
-	go func() { safe <- c.place.safe(ctx, s) }()
+	go func() { safe <- c.place.safe(asleep(ctx), s) }()
 	rec, version, err := c.place.readRecord(ctx, s)
 	if errors.Is(err, zk.ErrNoNode) || err == nil && !rec.names(node) {
 		return turn{}, false, nil
@@ -231,13 +234,14 @@ func (c *Candidate) succeeds(ctx context.Context, node string) (turn, bool, erro
 
 // reconnected returns when the connection is back.
 func (c *Candidate) reconnected(ctx context.Context) error {
+	lost := c.now()
 	if st, _, _ := c.sess.status(); st == sessionSuspended {
-		c.cfg.emit(EventSuspended)
+		c.cfg.emit(EventSuspended, connectionOf(c.sess)...)
 	}
 	if err := awaitConnected(ctx, c.sess); err != nil {
 		return err
 	}
-	c.cfg.emit(EventReconnected, slog.String("session", sessionHex(c.sess.id())))
+	c.cfg.emit(EventReconnected, append(connectionOf(c.sess), slog.Duration("away", c.now()-lost))...)
 	return nil
 }
 
@@ -338,7 +342,7 @@ func (c *Candidate) stepAside(ctx context.Context, name string, f *found) (again
 			&zk.CheckVersionRequest{Path: c.place.side, Version: version}, remove(c.place.node(name)))
 		switch {
 		case err == nil, doubt && failedOp(res) == 3 && errors.Is(err, zk.ErrNoNode):
-			c.cfg.emit(EventAside, slog.String("to", f.To))
+			c.cfg.emit(EventAside, slog.String("node", c.place.node(name)), slog.String("to", f.To))
 			return true, errAside
 		case errors.Is(err, zk.ErrBadVersion):
 		case errors.Is(err, zk.ErrNoNode):

@@ -12,16 +12,18 @@ type Kind int
 const (
 	EventConnected   Kind = iota // a new session: session, server, timeout
 	EventTimeout                 // the server granted another session timeout: asked, granted
-	EventSuspended               // connection lost, session maybe alive
-	EventReconnected             // the same session again: server
+	EventUnreachable             // no server takes us, while there is no limit to that: error
+	EventSuspended               // connection lost, session maybe alive: session, server, stop_in, left
+	EventReconnected             // the same session again: session, server, away
 	EventTLSFiles                // the TLS files cannot be used, so those read last are: error
 	EventTLSFault                // a server, or we to it, is not known by TLS: server, error
 	EventAuthFault               // a server refuses on a new connection the credentials that it took before: server, scheme
-	EventExpired                 // session over, a new one is made
+	EventExpired                 // session over, a new one is made: session, node, reason
+	EventPlaceLost               // own node in the queue is gone, a new one is made: node
 	EventJoined                  // own node in the queue: node
 	EventWaiting                 // position and leader, when they change
 	EventSequence                // the path's sequence nears its end: sequence, end
-	EventBlocked                 // first in the queue, but the previous tree may be alive: owner
+	EventBlocked                 // first in the queue, but the previous tree may be alive: owner, session
 	EventHeld                    // first in the queue, but somebody holds the election: by, reason, until
 	EventHoldOver                // that is over: its time, or it was removed
 	EventBudget                  // the lease in force: deadline, stop, grace, heartbeat, tick
@@ -31,24 +33,24 @@ const (
 	EventMissing                 // the work waits since there was no record: for, delay, until
 	EventFencing                 // a term without a clean end is fenced: previous, node, host, pid
 	EventFenced                  // that succeeded and is recorded: previous, node
-	EventFenceFailed             // that failed: previous, node, code, signal
+	EventFenceFailed             // that failed: previous, node, how
 	EventSkipped                 // the work does not run, since it has lately: by, began, joined, within, exit_code
 	EventAgain                   // the work runs though it may have lately, as nobody said how that ended: by, began
 	EventFuture                  // a run is ignored since it began in the future: by, began, now
-	EventStarted                 // the work runs: pid
-	EventFrozen                  // the connection is lost and the work is frozen
-	EventThawed                  // the session was proved to live and the work goes on
+	EventStarted                 // the work runs: pid, isolate
+	EventFrozen                  // the connection is lost and the work is frozen: node
+	EventThawed                  // the session was proved to live and the work goes on: node
 	EventResign                  // a request to resign is honoured: by, to; or a hold: by, reason, until, hold
-	EventAside                   // stepping aside for a transfer: to
-	EventStopping                // the work is asked to stop: cause, grace
-	EventKilling                 // the work is killed: cause
-	EventLost                    // leadership lost: loss (a Loss), reason
+	EventAside                   // stepping aside for a transfer: node, to
+	EventStopping                // the work is asked to stop: cause, grace, since, left
+	EventKilling                 // the work is killed: reason, since, left
+	EventLost                    // leadership lost: loss (a Loss), reason, since, left
 	EventBestEffort              // nothing but its process group holds the command's processes together here
 	EventUnkilled                // what a kill has not ended: pids
 	EventUnheard                 // the guard does not answer: since, left
 	EventReleased                // the term is closed: node, cause
-	EventUnreleased              // the term could not be closed: cause, error
-	EventRequeue                 // contending again: after
+	EventUnreleased              // the term could not be closed: node, cause, error
+	EventRequeue                 // contending again: cause, after, code, signal, error
 	EventForced                  // the leader's queue node is deleted by force: leader, node
 	EventRetry                   // a server or a step failed and is tried again: error
 )
@@ -59,12 +61,14 @@ var kinds = map[Kind]struct {
 }{
 	EventConnected:   {"connected", slog.LevelInfo},
 	EventTimeout:     {"server granted another session timeout", slog.LevelWarn},
+	EventUnreachable: {"no server takes us; trying on", slog.LevelWarn},
 	EventSuspended:   {"connection lost", slog.LevelWarn},
 	EventReconnected: {"connection is back in the same session", slog.LevelInfo},
 	EventTLSFiles:    {"the TLS files cannot be used; those that were read last go on", slog.LevelWarn},
 	EventTLSFault:    {"no connection by TLS; trying on", slog.LevelWarn},
 	EventAuthFault:   {"a server refuses the credentials that it took before; trying on", slog.LevelWarn},
 	EventExpired:     {"session is over", slog.LevelWarn},
+	EventPlaceLost:   {"own node in the queue is gone; joining again", slog.LevelWarn},
 	EventJoined:      {"joined the queue", slog.LevelInfo},
 	EventWaiting:     {"waiting", slog.LevelInfo},
 	EventSequence:    {"the sequence of this path nears its end; stop everybody in the election and delete the path to start anew", slog.LevelWarn},

@@ -49,7 +49,9 @@ type fakeConn struct {
 	view     map[string]fakeNode // what the follower knows where it is behind
 }
 
-func (s *fakeSession) id() int64 { return s.sid }
+func (s *fakeSession) id() int64      { return s.sid }
+func (s *fakeSession) server() string { return "fake" }
+func (s *fakeSession) end() string    { return "over" }
 
 func (s *fakeSession) timeout() time.Duration {
 	s.w.mu.Lock()
@@ -238,7 +240,10 @@ func (s *fakeSession) do(ctx context.Context, r *fakeRequest) fakeAnswer {
 
 	slow := time.NewTimer(max(s.timeout()/3, time.Second))
 	defer slow.Stop()
+wait:
 	select {
+	case <-pulse(ctx):
+		goto wait
 	case a := <-r.got:
 		return a
 	case <-slow.C:

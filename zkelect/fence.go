@@ -87,7 +87,7 @@ func (l *leading) fenceExited() {
 		if sig != 0 {
 			how = "signal " + sig.String()
 		}
-		l.c.cfg.emit(EventFenceFailed, previousAttrs(*l.fencing, slog.String("end", how))...)
+		l.c.cfg.emit(EventFenceFailed, previousAttrs(*l.fencing, slog.String("how", how))...)
 		l.err = fmt.Errorf("%w with %s for %s, which led before; see that nothing of it is alive, mend the fence command and run again",
 			ErrFence, how, printable([]byte(l.fencing.ID)))
 		l.begin(CauseFenceFailed)

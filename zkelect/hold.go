@@ -175,7 +175,7 @@ func (c *Candidate) heldBack(ctx context.Context, name string, rec *record, vers
 	end := c.now() + min(left, heldLook)
 	if c.held != h.Key {
 		c.held = h.Key
-		c.cfg.emit(EventHeld, h.view().attrs()...)
+		c.cfg.emit(EventHeld, h.view().heldAttrs()...)
 	}
 
 	_, _, lost := c.sess.status()
@@ -203,6 +203,9 @@ func (c *Candidate) heldBack(ctx context.Context, name string, rec *record, vers
 		select {
 		case <-timer.C:
 			continue
+		case <-pulse(ctx):
+			timer.Stop()
+			continue
 		case <-changed:
 		case <-own:
 		case <-lost:
@@ -225,7 +228,7 @@ func (c *Candidate) goesOn() {
 }
 
 // attrs are the hold in a log. One without an end has no time of it.
-func (h *Hold) attrs() []slog.Attr {
+func (h *Hold) heldAttrs() []slog.Attr {
 	attrs := []slog.Attr{slog.String("by", h.ID)}
 	if h.Reason != "" {
 		attrs = append(attrs, slog.String("reason", h.Reason))

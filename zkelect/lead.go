@@ -127,6 +127,7 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 			l.workExited()
 		case <-l.doneC():
 		case <-changed:
+		case <-c.cfg.Pulse:
 		case <-timer.C:
 		}
 	}
@@ -195,8 +196,7 @@ func (l *leading) advance(now time.Duration, start func(Term) (Work, error)) {
 	}
 	if !l.stopping && lease.deadline > 0 {
 		if at, _ := lease.stopAt(); now >= at {
-			l.tellLost(LossLease, "no check was answered for too long",
-				slog.Duration("since", now-lease.renewed), slog.Duration("left", lease.deadline-now))
+			l.tellLost(LossLease, "no check was answered for too long")
 			l.stop(CauseLost)
 		}
 	}
@@ -243,12 +243,12 @@ func (l *leading) beaten(b beat) {
 	case b.err == nil:
 		l.proved = true
 		l.assure(b.sentAt)
-		l.t.lease.shrink(l.c.sess.timeout())
+		l.shrink()
 		l.t.lease.renew(b.sentAt, b.answeredAt)
 	case b.gone != "":
 		l.lost(LossNode, b.gone+" was deleted")
 	case errors.Is(b.err, errSessionLost):
-		l.lost(LossSession, "the session is over")
+		l.lost(LossSession, "the session is over: "+l.c.sess.end())
 	case ambiguous(b.err):
 		// What matters is the lease. The next check follows at its time, or
 		// with the next connection.
@@ -258,23 +258,39 @@ func (l *leading) beaten(b beat) {
 	}
 }
 
+// shrink takes the session timeout that a new connection may have made smaller.
+func (l *leading) shrink() {
+	if timeout := l.c.sess.timeout(); timeout < l.t.lease.timeout {
+		l.t.lease.shrink(timeout)
+		l.tellBudget()
+	}
+}
+
 // followSession looks at what became of the connection.
 func (l *leading) followSession() {
 	st, connection, _ := l.c.sess.status()
 	switch {
 	case st == sessionLost:
-		l.lost(LossSession, "the session is over")
+		l.lost(LossSession, "the session is over: "+l.c.sess.end())
 	case st == sessionSuspended && l.connected:
-		l.connected = false
-		at, _ := l.t.lease.stopAt()
-		l.c.cfg.emit(EventSuspended, slog.Duration("stop_in", at-l.c.now()))
+		l.connected, l.lostAt = false, l.c.now()
+		attrs := connectionOf(l.c.sess)
+		if lease := &l.t.lease; lease.deadline > 0 {
+			at, _ := lease.stopAt()
+			attrs = append(attrs, slog.Duration("stop_in", at-l.lostAt), slog.Duration("left", lease.deadline-l.lostAt))
+		}
+		l.c.cfg.emit(EventSuspended, attrs...)
 		l.suspended()
 	case st == sessionConnected && connection != l.connection:
+		away := time.Duration(0) // where it was back before anybody looked
+		if !l.connected {
+			away = l.c.now() - l.lostAt
+		}
 		l.connection, l.connected = connection, true
 		l.reconnected()
-		l.t.lease.shrink(l.c.sess.timeout())
 		l.t.lease.reconnected()
-		l.c.cfg.emit(EventReconnected, slog.String("session", sessionHex(l.c.sess.id())))
+		l.c.cfg.emit(EventReconnected, append(connectionOf(l.c.sess), slog.Duration("away", away))...)
+		l.shrink()
 		if !l.beating {
 			l.beat()
 		} else {
@@ -325,8 +341,8 @@ func (l *leading) lost(loss Loss, reason string) {
 	l.kill("leadership is lost")
 }
 
-func (l *leading) tellLost(loss Loss, reason string, attrs ...slog.Attr) {
-	l.c.cfg.emit(EventLost, append([]slog.Attr{slog.String("loss", string(loss)), slog.String("reason", reason)}, attrs...)...)
+func (l *leading) tellLost(loss Loss, reason string) {
+	l.c.cfg.emit(EventLost, l.withLease(slog.String("loss", string(loss)), slog.String("reason", reason))...)
 }
 
 // tellStanding tells whether this candidate leads: while its work has not been
@@ -365,7 +381,7 @@ func (l *leading) stop(cause Cause) {
 	l.begin(cause)
 	if l.work != nil {
 		began := l.graceEnd - l.c.cfg.StopTimeout
-		l.c.cfg.emit(EventStopping, slog.String("cause", string(cause)), slog.Duration("grace", l.killAt()-began))
+		l.c.cfg.emit(EventStopping, l.withLease(slog.String("cause", string(cause)), slog.Duration("grace", l.killAt()-began))...)
 		l.ask()
 	}
 }
@@ -386,7 +402,7 @@ func (l *leading) kill(reason string) {
 	l.begin(CauseStopped)
 	l.killed = true
 	if l.work != nil {
-		l.c.cfg.emit(EventKilling, slog.String("reason", reason))
+		l.c.cfg.emit(EventKilling, l.withLease(slog.String("reason", reason))...)
 		l.work.Kill()
 		l.tellLeft = l.c.now() + unkilledAfter
 	}

@@ -204,7 +204,10 @@ func (c *Candidate) awaitLive(ctx context.Context, name string, rec *record) err
 	c.cfg.emit(EventBlocked, slog.String("owner", owner), slog.String("session", sessionHex(stat.EphemeralOwner)))
 	_, _, changed := c.sess.status()
 	c.blockedBy = owner
+wait:
 	select {
+	case <-pulse(ctx):
+		goto wait
 	case <-gone:
 		c.blockedBy = ""
 	case <-own:

@@ -78,7 +78,10 @@ func (c *Candidate) take(ctx context.Context) (name string, err error) {
 			c.cfg.emit(EventWaiting, slog.String("behind", printable(data)), slog.String("session", owner))
 			shown = owner
 		}
+	wait:
 		select {
+		case <-pulse(ctx):
+			goto wait
 		case <-gone:
 			err = sleep(ctx, rand.N(herdDelay))
 		case <-changed:
@@ -136,14 +139,4 @@ func (p place) free(children []string, stat *zk.Stat) error {
 // inEphemeral is for a parent that can have no children.
 func inEphemeral(dir string) error {
 	return fmt.Errorf("%w: %s is an ephemeral node and can have no children; use another --path", ErrNode, dir)
-}
-
-// sleep waits, no longer than ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

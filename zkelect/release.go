@@ -23,14 +23,14 @@ func self() (host string, pid int) { return hostname(), os.Getpid() }
 // the session is given up, and with it whatever is left of the term.
 func (c *Candidate) release(t *term, out Outcome) {
 	end := c.endOf(t, out)
+	closed := []slog.Attr{slog.String("node", t.Node), slog.String("cause", string(out.Cause))}
 	c.unsaid[t.name] = end
-	cause := slog.String("cause", string(out.Cause))
 	if st, _, _ := c.sess.status(); st == sessionLost {
-		c.cfg.emit(EventUnreleased, cause, slog.Any("error", errSessionLost))
+		c.cfg.emit(EventUnreleased, append(closed, slog.Any("error", errSessionLost))...)
 		c.drop()
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), min(releaseBound, t.lease.timeout))
+	ctx, cancel := context.WithTimeout(c.awake(context.Background()), min(releaseBound, t.lease.timeout))
 	defer cancel()
 	go func() { // a second signal does not wait long for servers
 		select {
@@ -40,7 +40,7 @@ func (c *Candidate) release(t *term, out Outcome) {
 		}
 	}()
 	if err := c.closeTerm(ctx, t, end); err != nil {
-		c.cfg.emit(EventUnreleased, cause, slog.Any("error", err))
+		c.cfg.emit(EventUnreleased, append(closed, slog.Any("error", err))...)
 		c.drop()
 		return
 	}
@@ -49,7 +49,7 @@ func (c *Candidate) release(t *term, out Outcome) {
 		c.yields = true
 		c.drop() // and with it goes the node
 	}
-	c.cfg.emit(EventReleased, slog.String("node", t.Node), cause)
+	c.cfg.emit(EventReleased, closed...)
 }
 
 // conclusion is how a term ended, and how long it lasted since it saw itself

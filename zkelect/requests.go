@@ -68,7 +68,7 @@ func (b *begun) ordered() *ordered { return &ordered{by: b.By, to: b.To} }
 
 func (o *ordered) attrs() []slog.Attr {
 	if o.hold != nil {
-		return append(o.hold.attrs(), slog.Bool("hold", true))
+		return append(o.hold.heldAttrs(), slog.Bool("hold", true))
 	}
 	return []slog.Attr{slog.String("by", o.by), slog.String("to", o.to)}
 }

@@ -33,6 +33,10 @@ type session interface {
 	// kick closes a connection, so that another server is tried, unless that
 	// connection is already gone.
 	kick(connection int)
+	// server is the one that the connection, or the last one, is to; "" if unknown.
+	server() string
+	// end tells why the session is lost, to a person.
+	end() string
 	// close ends the session, politely where possible within bound.
 	close(bound time.Duration)
 
@@ -98,6 +102,7 @@ func awaitConnected(ctx context.Context, s session) error {
 		}
 		select {
 		case <-changed:
+		case <-pulse(ctx):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -124,10 +129,8 @@ func read[T any](ctx context.Context, s session, request func() (T, error)) (T, 
 // pauseAfter waits a moment after an unanswered request: mostly the loss of
 // the connection is about to be noticed.
 func pauseAfter(ctx context.Context, s session) error {
-	select {
-	case <-time.After(10 * time.Millisecond):
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := sleep(ctx, 10*time.Millisecond); err != nil {
+		return err
 	}
 	return awaitConnected(ctx, s)
 }

@@ -17,6 +17,7 @@ type Freezer interface {
 type suspend struct {
 	doubt  bool          // the connection was lost, and no check was answered since
 	backAt time.Duration // when it was last made again
+	lostAt time.Duration // when its loss was seen last
 	frozen Freezer       // what is to be thawed
 }
 

@@ -84,18 +84,15 @@ func probeTick(ctx context.Context, s session) (time.Duration, error) {
 // queue is joined.
 func (c *Candidate) affordable(ctx context.Context) error {
 	for try := 1; !c.budget().feasible(); try++ {
-		select {
-		case <-c.learnTick():
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if _, err := receive(ctx, c.learnTick()); err != nil {
+			return err
 		}
 		if c.cfg.TickTime > 0 || c.tick.get() > 0 || try == tickTries {
 			return c.budget().check()
 		}
-		select { // the servers did not answer
-		case <-time.After(time.Duration(try) * 100 * time.Millisecond):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		// The servers did not answer.
+		if err := sleep(ctx, time.Duration(try)*100*time.Millisecond); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -5,15 +5,34 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// NewHandler is the handler of a log in the format text or json.
+// stampFormat is how times are written: the same on every host, to the millisecond.
+const stampFormat = "2006-01-02T15:04:05.000Z"
+
+// NewHandler is the handler of a log, on standard error, in the format text or json.
+// As text in systemd's journal it has no time.
 func NewHandler(w io.Writer, format string, level slog.Level) slog.Handler {
+	journal := format != "json" && toJournal(os.Stderr)
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Value.Kind() == slog.KindDuration { // else JSON has nanoseconds
+		switch {
+		case journal && a.Key == slog.TimeKey: // which has its own
+			return slog.Attr{}
+		case a.Value.Kind() == slog.KindTime:
+			a.Value = slog.StringValue(a.Value.Time().UTC().Format(stampFormat))
+		case a.Value.Kind() == slog.KindDuration: // else JSON has nanoseconds
 			a.Value = slog.StringValue(a.Value.Duration().Round(time.Millisecond).String())
+		case a.Value.Kind() == slog.KindString:
+			a.Value = slog.StringValue(Printable(a.Value.String()))
+		default:
+			if err, ok := a.Value.Any().(error); ok {
+				a.Value = slog.StringValue(Printable(err.Error()))
+			}
 		}
 		return a
 	}}
@@ -21,6 +40,14 @@ func NewHandler(w io.Writer, format string, level slog.Level) slog.Handler {
 		return slog.NewJSONHandler(w, options)
 	}
 	return slog.NewTextHandler(w, options)
+}
+
+// toJournal tells whether f is what systemd says is the way to its journal: a stream
+// by device and inode. See systemd.exec(5).
+func toJournal(f *os.File) bool {
+	var stat unix.Stat_t
+	err := unix.Fstat(int(f.Fd()), &stat)
+	return err == nil && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
 }
 
 // LogWriter keeps whoever reads our standard error, a pager or a full pipe,

@@ -102,7 +102,7 @@ func (s *State) take(e zkelect.Event) {
 		}
 	case zkelect.EventStopping, zkelect.EventKilling:
 		s.Role = Stopping
-	case zkelect.EventAside, zkelect.EventReleased, zkelect.EventUnreleased, zkelect.EventRequeue:
+	case zkelect.EventAside, zkelect.EventPlaceLost, zkelect.EventReleased, zkelect.EventUnreleased, zkelect.EventRequeue:
 		s.leave()
 	}
 }
