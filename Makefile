@@ -85,11 +85,15 @@ fuzz: ## run each fuzz target for a while (FUZZTIME=20s)
 fresh: ## as root: demo and test from a new clone on a bare Debian in a chroot
 	.ci/fresh
 
+# Where systemd looks for units, below /usr/local too; nothing where there is none.
+UNITS ?= $(if $(filter Linux,$(shell uname)),$(PREFIX)/lib/systemd/system)
+
 # Builds only what isn't there, since root often has no Go on its path.
-install: bin/zkelect ## copy binary, manual pages and completions to DESTDIR/PREFIX
+install: bin/zkelect ## copy binary, manual pages, completions and unit to DESTDIR/PREFIX
 	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 bin/zkelect "$(DESTDIR)$(PREFIX)/bin/zkelect"
 	$(MAKE) man SHARE="$(DESTDIR)$(PREFIX)/share"
+	$(if $(UNITS),install -D -m 644 -t "$(DESTDIR)$(UNITS)" packaging/systemd/zkelect@.service)
 
 # What writes them: bin/zkelect, or one that runs here where that is for another machine.
 ZKELECT ?= bin/zkelect
