@@ -99,7 +99,7 @@ func TestUsageErrors(t *testing.T) {
 		{"run --pth /x true", 125, "did you mean --path?"},
 		{"run -path /x true", 125, "did you mean --path?"},
 		{"run -nx true", 125, "unknown flag -x"},
-		{"run --listen=:80 true", 125, "unknown flag --listen"},
+		{"run --listen=80 true", 125, "is no address"},
 		{"run --wait", 125, "lacks its value"},
 		{"run -w -5 true", 125, "negative"},
 		{"run -w 5x true", 125, `-w: "5x" is not a duration`},
