@@ -200,3 +200,26 @@ func TestDelegatedUnit(t *testing.T) {
 		t.Errorf("left: %s\n%s", pids, log())
 	}
 }
+
+// TestControlGroupThatWasKilled: some kernels kill what is born into a control group
+// where that of the parent was killed before, as systemd does with a unit's.
+func TestControlGroupThatWasKilled(t *testing.T) {
+	t.Parallel()
+	p, whyNot := newMatrixPlace(t, "root", "cgroup")
+	if whyNot != "" {
+		matrixLeftOut(t, whyNot)
+		return
+	}
+	for range 3 {
+		if err := os.WriteFile(p.cgroup+"/cgroup.kill", []byte("1"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Who is born there by clone, as the other tests do it, is killed too.
+	cmd := exec.Command("sh", "-ec", `echo $$ >"$0/cgroup.procs"; exec "$@"`, p.cgroup,
+		"zkelect", "run", "-s", zktest.Shared(t).Chroot(t), "-p", "/jobs/e", "--isolate", "cgroup", "--", "grep", "^0::", "/proc/self/cgroup")
+	out, err := cmd.Output()
+	if err != nil || !strings.Contains(string(out), filepath.Base(p.cgroup)+"/zkelect-") {
+		t.Errorf("%v: %s", err, out)
+	}
+}

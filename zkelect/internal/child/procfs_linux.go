@@ -23,6 +23,7 @@ type proc struct {
 	ident
 	ppid, pgid int
 	state      byte   // 'Z' ended and not reaped, 'T' stopped
+	unborn     bool   // it has not executed a program since it was forked
 	stack      uint64 // where its stack was when its program began; 0 if that is hidden
 }
 
@@ -58,9 +59,12 @@ func (fs *procfs) stat(pid int) (proc, bool) {
 	return parseStat(pid, buf[:n])
 }
 
+// forkedNoExec is the kernel's PF_FORKNOEXEC (include/linux/sched.h).
+const forkedNoExec = 0x40
+
 // parseStat understands "PID (NAME) STATE PPID PGRP …", in which NAME may hold
-// anything, blanks and brackets too; the 22nd field is the start time, the 28th the
-// stack.
+// anything, blanks and brackets too; the 9th field is the kernel's flags, the 22nd the
+// start time, the 28th the stack.
 func parseStat(pid int, line []byte) (proc, bool) {
 	fields := bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
 	if len(fields) < 20 {
@@ -70,6 +74,8 @@ func parseStat(pid int, line []byte) (proc, bool) {
 	var errs [3]error
 	p.ppid, errs[0] = strconv.Atoi(string(fields[1]))
 	p.pgid, errs[1] = strconv.Atoi(string(fields[2]))
+	flags, _ := strconv.ParseUint(string(fields[6]), 10, 64)
+	p.unborn = flags&forkedNoExec != 0
 	p.start, errs[2] = strconv.ParseUint(string(fields[19]), 10, 64)
 	if len(fields) > 25 {
 		p.stack, _ = strconv.ParseUint(string(fields[25]), 10, 64)

@@ -2,6 +2,7 @@ package child
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"sync"
@@ -60,20 +61,13 @@ func plant(s sapling) (*tree, error) {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGCHLD) // before anything can come back to us
 	trees.expect()
-	var err error
-	if p.term.wanted(s.files) {
-		p.pid, err = p.term.forkInto(s)
-	} else {
-		p.pid, err = fork(s, -1)
-	}
+	main, err := p.bear(s)
 	if err != nil {
 		signal.Stop(ended)
 		trees.welcome(nil)
 		return nil, err
 	}
-	if main, ok := trees.fs.stat(p.pid); ok { // nobody reaps it before wait does
-		p.start = main.start
-	}
+	p.start = main.start
 	trees.welcome(p)
 	go p.wait()
 	go p.tend(ended)
@@ -82,6 +76,37 @@ func plant(s sapling) (*tree, error) {
 	}
 	return p, nil
 }
+
+// bear starts the main process, which nobody reaps before wait does.
+//
+// From Linux 6.14 on, and in stable versions that took the change, what is born into
+// a control group is killed before its exec where the parent's own group was ever
+// killed (cgroup.kill): the kernel compares how often that happened to each of the
+// two (cgroup_css_set_fork, cgroup_post_fork). systemd kills a unit's group so, and
+// may use it again for a restart. A kill of the new group, which is empty, evens it
+// out.
+func (p *tree) bear(s sapling) (main proc, err error) {
+	for range 1 + maxKills {
+		if p.term.wanted(s.files) {
+			p.pid, err = p.term.forkInto(s)
+		} else {
+			p.pid, err = fork(s, -1)
+		}
+		if err != nil {
+			return proc{}, err
+		}
+		main, _ = trees.fs.stat(p.pid)
+		if s.cgroup == nil || !main.unborn {
+			return main, nil
+		}
+		_, _ = unix.Wait4(p.pid, nil, 0, nil)
+		s.cgroup.kill()
+	}
+	return proc{}, fmt.Errorf("control group %s: whatever is started in it is killed", s.cgroup.dir)
+}
+
+// maxKills is how often the own control group may have been killed before.
+const maxKills = 100
 
 // Pid is the number of the main process and of its process group.
 func (p *tree) Pid() int { return p.pid }
