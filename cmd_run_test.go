@@ -236,7 +236,7 @@ func TestLogFormats(t *testing.T) {
 	if err := json.Unmarshal(c.stderr.Bytes(), &line); err != nil {
 		t.Fatal(err)
 	}
-	if line.Msg != "done" || line.Level != "ERROR" || line.Cause != "error" || line.Error != "one\ntwo" || line.Path != "/x" {
+	if line.Msg != "done" || line.Level != "ERROR" || line.Cause != "error" || line.Error != `one\ntwo` || line.Path != "/x" {
 		t.Errorf("%+v", line)
 	}
 	c.zkelect("run", "-p", "/x", "true")

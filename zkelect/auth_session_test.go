@@ -53,7 +53,10 @@ func TestServersThatRefuseCredentials(t *testing.T) {
 	})
 	for _, p := range []*participant{a, b} {
 		said(p)
-		p.awaitEvent(EventAuthFault)
+		// Whoever has needed a new session, of a server slow to start, is refused at once.
+		if len(p.events(EventLost, EventExpired)) == 0 {
+			p.awaitEvent(EventAuthFault)
+		}
 	}
 	checkExclusion(t, a, b)
 	c := contend(t, secretive(e.config("c")))

@@ -175,7 +175,7 @@ func TestSkipCountsFromTheFirstNode(t *testing.T) {
 		first := b.Candidate.joined.at
 		time.Sleep(20 * minute)
 		w.byHand(remove(w.place.node(b.node())))
-		b.awaitEvent(EventRetry)
+		b.awaitEvent(EventPlaceLost)
 		a.ended()
 		b.checkSkipped("a")
 		if joined, ok := b.attr(EventSkipped, "joined").(time.Time); !ok || !joined.Equal(first) {
