@@ -117,8 +117,8 @@ func TestResignMine(t *testing.T) {
 		{"--mine -r /", []zkelect.Drained{refused, done("/x"), late, refused}, nil, 124, []string{"/x  a -> b"}, []string{"path=/refused", "path=/late", "zkelect: 3 of 4 elections were not resigned\n"}},
 		{"--mine -rojson /", []zkelect.Drained{refused}, nil, 2, []string{`{"path":"/refused","old":"a","new":null,"forced":false,"seconds":0,"error":"refused: nobody waits"}`}, nil},
 		{"--mine -r /", nil, fmt.Errorf("%w: web1 leads nothing", zkelect.ErrNoLeader), 1, nil, []string{"leads nothing"}},
-		{"--mine -r /", []zkelect.Drained{done("/x")}, &zkelect.UnreadError{Nodes: 3, First: "/y", Err: zkelect.ErrDenied}, 2, []string{"/x  a -> b"}, []string{"3 nodes could not be looked into"}},
-		{"--mine -r /", []zkelect.Drained{late}, &zkelect.UnreadError{Nodes: 3, First: "/y", Err: zkelect.ErrDenied}, 124, nil, []string{"3 nodes could not be looked into", "1 of 1"}},
+		{"--mine -r /", []zkelect.Drained{done("/x")}, &zkelect.UnreadError{Nodes: 3, First: "/y", Err: zkelect.ErrDenied}, 2, []string{"/x  a -> b"}, []string{"3 of the nodes could not be looked into"}},
+		{"--mine -r /", []zkelect.Drained{late}, &zkelect.UnreadError{Nodes: 3, First: "/y", Err: zkelect.ErrDenied}, 124, nil, []string{"3 of the nodes could not be looked into", "1 of 1"}},
 		{"--mine -rq /", []zkelect.Drained{done("/x"), stays}, nil, 0, nil, nil},
 	} {
 		c := call{drained: test.drained, err: test.err}

@@ -28,7 +28,7 @@ type UnreadError struct {
 }
 
 func (e *UnreadError) Error() string {
-	return fmt.Sprintf("%d nodes could not be looked into, such as %s: %v", e.Nodes, e.First, e.Err)
+	return fmt.Sprintf("%d of the nodes could not be looked into, such as %s: %v", e.Nodes, e.First, e.Err)
 }
 
 func (e *UnreadError) Unwrap() error { return e.Err }
