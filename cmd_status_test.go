@@ -326,7 +326,7 @@ func TestStatusRecursive(t *testing.T) {
 	}
 	// Some nodes could not be looked into: one line, and no answer where nobody leads.
 	f.err = &zkelect.UnreadError{Nodes: 3, First: "/jobs/secret", Err: zkelect.ErrDenied}
-	if code := c.zkelect("status", "-r", "/jobs"); code != 0 || strings.Count(c.stderr.String(), "\n") != 1 || !strings.Contains(c.stderr.String(), "3 nodes") {
+	if code := c.zkelect("status", "-r", "/jobs"); code != 0 || strings.Count(c.stderr.String(), "\n") != 1 || !strings.Contains(c.stderr.String(), "3 of the nodes") {
 		t.Error(code, &c.stderr)
 	}
 	f.elections = f.elections[1:]
