@@ -1,10 +1,13 @@
 package zkelect
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-zookeeper/zk"
 
 	"zkelect/zkelect/zktest"
 )
@@ -101,6 +104,7 @@ type pinned struct {
 	name    string
 	before  *participant // leads until the waiter is to be promoted; nil: none
 	p       *participant
+	node    string // the one whose deletion is awaited
 	w       *stampedWork
 	dropped []<-chan zktest.Moment
 }
@@ -123,10 +127,18 @@ func (tr *trio) pin(on, stays *zktest.Server, timeouts ...time.Duration) (all []
 			all = append(all, b)
 		}
 	}
-	for _, b := range all {
+	all = slices.DeleteFunc(all, func(b *pinned) bool {
+		b.node = b.p.awaitEvent(EventJoined).attr("node").String()
 		// With it goes live, in the same transaction.
-		b.dropped = append(b.dropped, stays.DeletedAt(tr.t, b.e.abs(b.p.awaitEvent(EventJoined).attr("node").String())))
-	}
+		dropped, stop, err := zktest.WatchDeletion(stays.Addr(), b.e.abs(b.node))
+		if errors.Is(err, zk.ErrNoNode) {
+			return true // a busy machine has ended its session or its term
+		}
+		noError(tr.t, err)
+		tr.t.Cleanup(stop)
+		b.dropped = append(b.dropped, dropped)
+		return false
+	})
 	// Pings alone keep the waiters' sessions, several times.
 	time.Sleep(slices.Max(timeouts) / 2)
 	return all
@@ -161,7 +173,7 @@ func promote(t *testing.T, all []*pinned) []*pinned {
 		if works := b.p.all(); len(works) > 0 {
 			b.w = works[0]
 		}
-		return b.w == nil || !b.w.alive()
+		return b.w == nil || !b.w.alive() || b.w.term.Node != b.node
 	})
 	return all
 }
