@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/go-zookeeper/zk"
 
 	"zkelect/zkelect/zktest"
 )
@@ -219,7 +222,11 @@ func TestSecretIsNowhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, chroot, _ := strings.Cut(v.servers, "/")
-	lines, err := tree(client, "/"+chroot)
+	var lines []string
+	v.until("what the survivor of c deletes is deleted", func() bool {
+		lines, err = tree(client, "/"+chroot)
+		return !errors.Is(err, zk.ErrNoNode)
+	})
 	if err != nil || len(lines) < 6 {
 		t.Errorf("%v: %q", err, lines)
 	}
