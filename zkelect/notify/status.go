@@ -69,15 +69,14 @@ func noteOf(e zkelect.Event) (string, bool) {
 
 // attr is an event's value as text; a status is one line.
 func attr(e zkelect.Event, key string) string {
-	for _, a := range e.Attrs {
-		if a.Key == key {
-			if t, ok := a.Value.Any().(time.Time); ok {
-				return stamp(t)
-			}
-			return strings.ReplaceAll(a.Value.String(), "\n", " ")
-		}
+	v := e.Attr(key)
+	switch value := v.Any().(type) {
+	case nil:
+		return ""
+	case time.Time:
+		return stamp(value)
 	}
-	return ""
+	return strings.ReplaceAll(v.String(), "\n", " ")
 }
 
 func ordinal(n int) string {
