@@ -173,8 +173,11 @@ func TestSecretIsNowhere(t *testing.T) {
 	// The elector and its guard are killed in one blow: what is left of them is fenced.
 	c := run("c", true)
 	v.until("c waits", func() bool { return v.wrote("c.err", "msg=waiting") })
-	for _, pid := range append(scriptDescendants(b.Process.Pid), b.Process.Pid) {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
+	both := append([]int{b.Process.Pid}, scriptDescendants(b.Process.Pid)...)
+	for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGKILL} { // else the last one closes the term
+		for _, pid := range both {
+			_ = syscall.Kill(pid, sig)
+		}
 	}
 	v.until("c leads", func() bool { return v.wrote("c.err", "msg=started") })
 	v.processes()
