@@ -193,9 +193,7 @@ func (p *program) runAction(f *runFlags, args []string) error {
 		// Not TSTP: while only waiting, Ctrl-Z may suspend us as any program.
 		f.cfg.Signals = catchSignals(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT,
 			syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT)
-		systemd := notify.New(notify.Options{Log: log, StopTimeout: f.cfg.StopTimeout})
-		f.cfg.Pulse = systemd.Pulse()
-		listeners := []listener{systemd.Observe}
+		var listeners []listener
 		if f.listen != "" {
 			var board *serve.Board
 			var server *serve.Server
@@ -205,7 +203,9 @@ func (p *program) runAction(f *runFlags, args []string) error {
 			defer server.Close()
 			listeners = append(listeners, board.Observe)
 		}
-		f.cfg.Observer = following(f.cfg.Observer, listeners)
+		systemd := notify.New(notify.Options{Log: log, StopTimeout: f.cfg.StopTimeout})
+		f.cfg.Pulse = systemd.Pulse()
+		f.cfg.Observer = following(f.cfg.Observer, append(listeners, systemd.Observe))
 		outcome, err = p.run(context.Background(), f.cfg)
 		systemd.Close("ended: " + string(outcome.Cause))
 	}

@@ -316,8 +316,9 @@ func (s *zkSession) watching() bool {
 	return len(s.watches) > 0
 }
 
-func (s *zkSession) id() int64      { return s.conn.SessionID() }
-func (s *zkSession) server() string { return s.link.Server() }
+func (s *zkSession) id() int64              { return s.conn.SessionID() }
+func (s *zkSession) server() string         { return s.link.Server() }
+func (s *zkSession) timeout() time.Duration { return s.link.Timeout() }
 
 func (s *zkSession) end() string {
 	s.mu.Lock()
@@ -327,7 +328,6 @@ func (s *zkSession) end() string {
 	}
 	return "the servers have ended it"
 }
-func (s *zkSession) timeout() time.Duration { return s.link.Timeout() }
 
 func (s *zkSession) status() (sessionState, int, <-chan struct{}) {
 	s.mu.Lock()

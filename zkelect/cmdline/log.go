@@ -45,9 +45,13 @@ func NewHandler(w io.Writer, format string, level slog.Level) slog.Handler {
 // toJournal tells whether f is what systemd says is the way to its journal: a stream
 // by device and inode. See systemd.exec(5).
 func toJournal(f *os.File) bool {
+	stream := os.Getenv("JOURNAL_STREAM")
+	if stream == "" {
+		return false // before Fd, which makes the file blocking for all who have it
+	}
 	var stat unix.Stat_t
 	err := unix.Fstat(int(f.Fd()), &stat)
-	return err == nil && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
+	return err == nil && stream == fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
 }
 
 // LogWriter keeps whoever reads our standard error, a pager or a full pipe,
