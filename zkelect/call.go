@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -139,6 +140,29 @@ func (s *zkSession) exists(ctx context.Context, path string) (*zk.Stat, error) {
 		return n, err
 	})
 	return n.stat, err
+}
+
+func (s *zkSession) getACL(ctx context.Context, path string) ([]zk.ACL, error) {
+	return do(ctx, s, func() ([]zk.ACL, error) {
+		acl, _, err := s.conn.GetACL(s.full(path))
+		return acl, err
+	})
+}
+
+func (s *zkSession) inOrder(calls ...func()) {
+	var all sync.WaitGroup
+	for _, call := range calls {
+		written, done := s.link.Written(), make(chan struct{})
+		all.Go(func() {
+			defer close(done)
+			call()
+		})
+		select {
+		case <-written:
+		case <-done:
+		}
+	}
+	all.Wait()
 }
 
 func (s *zkSession) children(ctx context.Context, path string) ([]string, *zk.Stat, error) {

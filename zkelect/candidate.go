@@ -90,6 +90,7 @@ type Candidate struct {
 	joined    joining
 	prepared  bool // the side node, in this session
 	warned    bool // that the grace does not fit
+	endTold   bool // that the sequence nears its end
 	yields    bool // to those who wait, with RecipePlain: it has just led
 	tick      tick
 	hostPID   bool // the id is the default one
@@ -288,20 +289,18 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 	if err := c.affordable(ctx); err != nil {
 		return nil, err
 	}
+	var seen *sight
 	if !c.prepared {
-		err := c.place.safe(ctx, c.sess) // before anybody is disturbed, or anything made
-		if err == nil {
-			err = c.place.prepare(ctx, c.sess)
-		}
-		if err != nil {
+		var err error
+		if seen, err = c.arrive(ctx); err != nil {
 			return nil, err
 		}
 		c.prepared = true
 	}
-	if err := c.place.room(ctx, c.sess); err != nil {
+	if err := c.place.room(ctx, c.sess, seen); err != nil {
 		return nil, err
 	}
-	name, turn, err := c.queue(ctx)
+	name, turn, err := c.queue(ctx, seen)
 	if err != nil {
 		return nil, err
 	}
@@ -309,8 +308,11 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 	if err != nil {
 		return nil, err
 	}
-	if turn.safe != nil {
+	switch {
+	case turn.safe != nil:
 		err, _ = receive(context.WithoutCancel(ctx), turn.safe) // it ends with ctx itself
+	case turn.entry != nil:
+		err = c.confirm(ctx, name, turn.entry)
 	}
 	if c.cfg.Recipe == RecipePlain {
 		var owned bool
@@ -326,19 +328,23 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 }
 
 // queue returns when the candidate is first, with the name of its queueing.
-func (c *Candidate) queue(ctx context.Context) (name string, first turn, err error) {
-	enter := c.join
-	if c.cfg.Recipe == RecipePlain {
-		enter = c.take
+func (c *Candidate) queue(ctx context.Context, seen *sight) (name string, first turn, err error) {
+	switch {
+	case c.cfg.Recipe == RecipePlain:
+		name, err = c.take(ctx)
+	case seen != nil && c.unhindered(seen):
+		name, first, err = c.enter(ctx, seen)
+	default:
+		name, err = c.join(ctx)
 	}
-	if name, err = enter(ctx); err == nil {
+	if err == nil {
 		err = c.noteJoined(ctx, name)
 	}
 	if err != nil {
 		return "", turn{}, err
 	}
 	c.standing.queued(c.place.node(name))
-	if c.cfg.Recipe != RecipePlain {
+	if c.cfg.Recipe != RecipePlain && first.entry == nil {
 		first, err = c.await(ctx, name)
 	}
 	return name, first, err

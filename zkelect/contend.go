@@ -20,14 +20,19 @@ import (
 // and its owner before it is made again, and where two came about all but the
 // lowest are deleted: an orphan of ours would block our own place.
 func (c *Candidate) join(ctx context.Context) (string, error) {
-	uuid := newUUID(c.hostPID)
-	prefix := c.place.node(c.cfg.Recipe.prefix(uuid))
-	doubt := false
-	joined := func(name string) (string, error) {
-		c.cfg.emit(EventJoined, slog.String("node", c.place.node(name)))
-		return name, nil
-	}
 	c.joined.asked = cmp.Or(c.joined.asked, c.now())
+	return c.joinAs(ctx, newUUID(c.hostPID), false)
+}
+
+// joinAs is join under a UUID, by which a node may have been made already if that is in
+// doubt.
+func (c *Candidate) joinAs(ctx context.Context, uuid string, doubt bool) (string, error) {
+	prefix := c.place.node(c.cfg.Recipe.prefix(uuid))
+	if doubt {
+		if name, err := c.lowestOfOurs(ctx, uuid); err != nil || name != "" {
+			return c.entered(name), err
+		}
+	}
 	for {
 		full, err := c.sess.create(ctx, prefix, []byte(c.cfg.ID), zk.FlagEphemeralSequential)
 		switch {
@@ -41,7 +46,7 @@ func (c *Candidate) join(ctx context.Context) (string, error) {
 					return "", errPlaceLost
 				}
 			}
-			return joined(name)
+			return c.entered(name), nil
 		case errors.Is(err, zk.ErrNoNode): // never made, or reaped
 			if err := c.place.ensure(ctx, c.sess, c.place.latch); err != nil {
 				return "", err
@@ -59,12 +64,20 @@ func (c *Candidate) join(ctx context.Context) (string, error) {
 			case err != nil:
 				return "", err
 			case name != "":
-				return joined(name)
+				return c.entered(name), nil
 			}
 		default:
 			return "", denied(err, "join the queue in", c.place.latch)
 		}
 	}
+}
+
+// entered tells of the node by which the candidate stands in the queue, if it does.
+func (c *Candidate) entered(name string) string {
+	if name != "" {
+		c.cfg.emit(EventJoined, slog.String("node", c.place.node(name)))
+	}
+	return name
 }
 
 // lowestOfOurs looks for the nodes of one queueing, deletes all but the lowest
@@ -111,9 +124,15 @@ func (p place) list(ctx context.Context, s session) (queue, error) {
 // safe tells whether a participant may stand in the queue as the servers have it.
 func (p place) safe(ctx context.Context, s session) error {
 	children, stat, err := p.children(ctx, s)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	return p.suits(children, stat)
+}
+
+// suits is safe for what was read.
+func (p place) suits(children []string, stat *zk.Stat) error {
+	switch {
 	case p.recipe == RecipePlain:
 		return p.free(children, stat)
 	case stat != nil && stat.EphemeralOwner != 0:
@@ -140,7 +159,7 @@ func (p place) children(ctx context.Context, s session) ([]string, *zk.Stat, err
 // await returns when the node is first in the queue. Only the predecessor's
 // deletion, the own node's and a request to transfer wake it.
 func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
-	shown, warned := -1, false
+	shown := -1
 	for {
 		// What was seen on an earlier connection is looked at again.
 		st, connection, changed := c.sess.status()
@@ -158,12 +177,11 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 		if i < 0 {
 			return turn{}, errPlaceLost
 		}
-		if q[i].sequence >= warnSequence && !warned {
-			warned = true
-			c.cfg.emit(EventSequence, slog.Int64("sequence", q[i].sequence), slog.Int64("end", lastSequence))
+		c.nearEnd(q[i].sequence)
+		if i == 1 {
+			c.learnTick() // while there is nothing else to do
 		}
 		if i <= 1 {
-			c.learnTick() // the leader needs it at once
 			c.host.near()
 		}
 		if i == 0 {
@@ -213,6 +231,8 @@ type turn struct {
 	version int32
 	// safe tells whether another family has come while it waited.
 	safe <-chan error
+	// entry is the opening that went with the queue node.
+	entry *entry
 }
 
 // succeeds tells whether whoever followed the node, which was just deleted, is
@@ -229,7 +249,7 @@ func (c *Candidate) succeeds(ctx context.Context, node string) (turn, bool, erro
 	if err != nil {
 		return turn{}, false, err
 	}
-	return turn{rec, version, safe}, true, nil
+	return turn{rec: rec, version: version, safe: safe}, true, nil
 }
 
 // reconnected returns when the connection is back.

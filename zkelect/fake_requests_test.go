@@ -123,6 +123,17 @@ func (s *fakeSession) exists(ctx context.Context, path string) (*zk.Stat, error)
 	return a.stat, a.err
 }
 
+func (s *fakeSession) getACL(ctx context.Context, path string) ([]zk.ACL, error) {
+	stat, err := s.exists(ctx, path)
+	if err == nil && stat == nil {
+		err = zk.ErrNoNode
+	}
+	if err != nil || s.w.restricted {
+		return nil, err
+	}
+	return zk.WorldACL(zk.PermAll), nil
+}
+
 func (s *fakeSession) children(ctx context.Context, path string) ([]string, *zk.Stat, error) {
 	a := s.do(ctx, &fakeRequest{kind: "children", path: path})
 	return a.children, a.stat, a.err

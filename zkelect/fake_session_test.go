@@ -3,6 +3,7 @@ package zkelect
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -26,7 +27,8 @@ type fakeSession struct {
 	good    []time.Duration // when the checks were sent that were answered well
 	granted time.Duration   // the smallest
 	kicks   int
-	conn    *fakeConn // nil while suspended
+	written chan struct{} // closed once the next request is on its way
+	conn    *fakeConn     // nil while suspended
 
 	// The servers' end.
 	tracked time.Duration // the timeout that the leader counts
@@ -236,6 +238,10 @@ func (s *fakeSession) do(ctx context.Context, r *fakeRequest) fakeAnswer {
 	r.sentAt = w.now()
 	f := w.faultOf(s, r)
 	s.deliver(&c.in, w.latency()+f.delay, func() { s.served(c, r, f) })
+	if s.written != nil {
+		close(s.written)
+		s.written = nil
+	}
 	w.mu.Unlock()
 
 	slow := time.NewTimer(max(s.timeout()/3, time.Second))
@@ -252,6 +258,25 @@ wait:
 	case <-ctx.Done():
 		return fakeAnswer{err: fmt.Errorf("%w: %w", errNoAnswer, context.Cause(ctx))}
 	}
+}
+
+func (s *fakeSession) inOrder(calls ...func()) {
+	var all sync.WaitGroup
+	for _, call := range calls {
+		written, done := make(chan struct{}), make(chan struct{})
+		s.w.mu.Lock()
+		s.written = written
+		s.w.mu.Unlock()
+		all.Go(func() {
+			defer close(done)
+			call()
+		})
+		select {
+		case <-written:
+		case <-done:
+		}
+	}
+	all.Wait()
 }
 
 // deliver calls f after a way of d, and in the order of the calls.

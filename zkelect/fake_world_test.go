@@ -24,8 +24,10 @@ type fakeWorld struct {
 	tick  time.Duration // of the servers
 	// timeout is what a connection that is made is granted, at most.
 	timeout time.Duration
-	direct  bool // requests touch the leader's tracker at once
-	behind  bool // a new connection is to a follower that is behind
+	// restricted: what anybody may do has to be asked for.
+	restricted bool
+	direct     bool // requests touch the leader's tracker at once
+	behind     bool // a new connection is to a follower that is behind
 	// early tells that a test ends sessions before their time: then nothing
 	// on the clients' end can keep the works apart.
 	early bool

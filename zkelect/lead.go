@@ -68,9 +68,6 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 	l := &leading{c: c, t: t, ctx: ctx, beats: make(chan beat, 1), starts: make(chan startedWork, 1), connected: true, connection: t.connection,
 		fence: fence{recorded: make(chan fenceRecord, 1)}}
 	c.cfg.emit(EventLeading, slog.String("node", t.Node), slog.Int64("token", t.Token), slog.String("session", sessionHex(t.Session)))
-	tickKnown := c.learnTick()
-	own := l.watchOwn()
-	resigned := c.serveRequests(ctx, t)
 	interrupted := c.standing.opened()
 	defer c.standing.over()
 	if t.opened == 0 {
@@ -82,6 +79,10 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	stop, kill := c.stop, c.kill
+	var own <-chan string
+	var resigned <-chan *ordered
+	var tickKnown <-chan struct{}
+	asked, watching := time.AfterFunc(tickAfter, l.wakes), false
 	for {
 		_, _, changed := c.sess.status()
 		l.followSession()

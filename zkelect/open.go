@@ -37,9 +37,13 @@ type term struct {
 // open term, or says why the queueing is over. See place.opening for the multi.
 func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, error) {
 	t := &term{sess: c.sess, name: name, first: c.now(), unanswered: c.budget().unanswered()}
-	armed := false
+	var ahead *opening
+	if known.entry != nil {
+		ahead = &known.entry.opening
+	}
+	armed := ahead != nil
 	doubt := false // an opening of ours was not answered
-	for {
+	for sent := ahead; ; sent = nil {
 		if st, _, _ := c.sess.status(); st == sessionLost {
 			return nil, errSessionLost
 		}
@@ -48,61 +52,64 @@ func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, e
 				return nil, err
 			}
 		}
-		rec, version, err := known.rec, known.version, error(nil)
-		if known.rec = nil; rec == nil {
-			rec, version, err = c.place.readRecord(ctx, c.prompt())
-		}
-		if errors.Is(err, zk.ErrNoNode) { // deleted by hand
-			err = c.place.prepare(ctx, c.sess)
-			if err == nil {
+		if sent == nil {
+			rec, version, err := known.rec, known.version, error(nil)
+			if known.rec = nil; rec == nil {
+				rec, version, err = c.place.readRecord(ctx, c.prompt())
+			}
+			if errors.Is(err, zk.ErrNoNode) { // deleted by hand
+				err = c.place.prepare(ctx, c.sess)
+				if err == nil {
+					continue
+				}
+			}
+			if err != nil {
+				return nil, err
+			}
+			if rec.names(name) {
+				return c.adopt(ctx, t, rec)
+			}
+			said := rec.concluded(c.unsaid)
+			if run := c.lately(said); run != nil {
+				if doubt, err = c.skip(ctx, run, rec, version); err != nil {
+					return nil, err
+				}
 				continue
 			}
-		}
-		if err != nil {
-			return nil, err
-		}
-		if rec.names(name) {
-			return c.adopt(ctx, t, rec)
-		}
-		said := rec.concluded(c.unsaid)
-		if run := c.lately(said); run != nil {
-			if doubt, err = c.skip(ctx, run, rec, version); err != nil {
+			if free, err := c.heldBack(ctx, name, rec, version); err != nil {
 				return nil, err
+			} else if !free {
+				continue
 			}
-			continue
-		}
-		if free, err := c.heldBack(ctx, name, rec, version); err != nil {
-			return nil, err
-		} else if !free {
-			continue
-		}
-		if !armed {
-			if err := c.host.armed(ctx, name); err != nil {
-				return nil, err
+			if !armed {
+				if err := c.host.armed(ctx, name); err != nil {
+					return nil, err
+				}
+				armed = true
 			}
-			armed = true
+			sent = c.opens(name, rec)
+			// The caller's wish to stop does not cut it short: the answer matters.
+			sent.res, sent.err = c.prompt().multi(context.WithoutCancel(ctx), c.place.opening(name, sent.next, version)...)
 		}
-		next := said.open(c.record(name))
-		_, t.connection, _ = c.sess.status()
-		sentAt := c.now()
-		// The caller's wish to stop does not cut it short: the answer matters.
-		res, err := c.prompt().multi(context.WithoutCancel(ctx), c.place.opening(name, next, version)...)
-		switch op := failedOp(res); {
+		t.connection = sent.connection
+		switch op, err := failedOp(sent.res), sent.err; {
 		case err == nil:
-			t.opened = sentAt
-			stat := res[opSide].Stat
-			next.stamped(msTime(stat.Mtime), stat.Mzxid)
-			t.rec, t.version = next, stat.Version
-			t.unclean, t.missing = next.Unclean, next.Missing
+			t.opened = sent.at
+			stat := sent.res[opSide].Stat
+			sent.next.stamped(msTime(stat.Mtime), stat.Mzxid)
+			t.rec, t.version = sent.next, stat.Version
+			t.unclean, t.missing = sent.next.Unclean, sent.next.Missing
 			c.opened(t, stat.Mzxid, msTime(stat.Mtime))
-			c.tellAgain(next)
+			c.tellAgain(sent.next)
 			return t, nil
 		case op == opQueue && errors.Is(err, zk.ErrNoNode):
-			return nil, errPlaceLost
+			if sent != ahead { // which may have come before the node
+				return nil, errPlaceLost
+			}
 		case op == opSide && (errors.Is(err, zk.ErrBadVersion) || errors.Is(err, zk.ErrNoNode)):
 			// somebody else wrote, or it was deleted by hand: read again
 		case op == opLive && errors.Is(err, zk.ErrNodeExists):
-			if err := c.awaitLive(ctx, name, rec); err != nil {
+			if err := c.awaitLive(ctx, name, sent.rec); err != nil {
 				return nil, err
 			}
 		case ambiguous(err):
@@ -114,6 +121,22 @@ func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, e
 			return nil, denied(err, "open a term in", c.place.side)
 		}
 	}
+}
+
+// opening is one that is sent, and what came of it.
+type opening struct {
+	rec, next  *record // as it was read, and with the term
+	at         time.Duration
+	connection int
+	res        []zk.MultiResponse
+	err        error
+}
+
+// opens is an opening by the queue node of this name that is about to be sent.
+func (c *Candidate) opens(name string, rec *record) *opening {
+	o := &opening{rec: rec, next: rec.concluded(c.unsaid).open(c.record(name)), at: c.now()}
+	_, o.connection, _ = c.sess.status()
+	return o
 }
 
 // record is this candidate's term as it is written.

@@ -75,7 +75,7 @@ func (c *Candidate) plan(ctx context.Context) (*Plan, error) {
 		p.Makes, err = c.place.wouldMake(ctx, c.sess)
 	}
 	if err == nil {
-		err = c.place.room(ctx, c.sess)
+		err = c.place.room(ctx, c.sess, nil)
 	}
 	if err != nil {
 		return nil, err

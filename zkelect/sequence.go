@@ -17,11 +17,18 @@ func nextSequence(stat *zk.Stat) int64 { return int64(uint32(stat.Cversion+stat.
 // several join at a time, 3.8.0 counts on from the lowest negative number, which
 // programs take for the first. And others cannot tell who of two is first who have the
 // same number.
-func (p place) room(ctx context.Context, s session) error {
+// The path's stat is that of seen, if the candidate has just come.
+func (p place) room(ctx context.Context, s session, seen *sight) error {
 	if p.recipe == RecipePlain {
 		return nil // one node for all
 	}
-	stat, err := read(ctx, s, func() (*zk.Stat, error) { return s.exists(ctx, p.latch) })
+	var stat *zk.Stat
+	var err error
+	if seen != nil {
+		stat = seen.latch
+	} else {
+		stat, err = read(ctx, s, func() (*zk.Stat, error) { return s.exists(ctx, p.latch) })
+	}
 	if stat == nil || err != nil {
 		return err
 	}

@@ -39,10 +39,14 @@ type session interface {
 	end() string
 	// close ends the session, politely where possible within bound.
 	close(bound time.Duration)
+	// inOrder makes requests that do not wait for each other's answers: each call makes
+	// one, and is begun once the one before is on its way. It returns when all have.
+	inOrder(calls ...func())
 
 	get(ctx context.Context, path string) ([]byte, *zk.Stat, error)
 	getW(ctx context.Context, path string) ([]byte, *zk.Stat, <-chan zk.EventType, error)
-	exists(ctx context.Context, path string) (*zk.Stat, error)             // nil: missing
+	exists(ctx context.Context, path string) (*zk.Stat, error) // nil: missing
+	getACL(ctx context.Context, path string) ([]zk.ACL, error)
 	children(ctx context.Context, path string) ([]string, *zk.Stat, error) // the stat is the parent's
 	childrenW(ctx context.Context, path string) ([]string, <-chan zk.EventType, error)
 	create(ctx context.Context, path string, data []byte, mode int32) (string, error)

@@ -57,10 +57,11 @@ const rearmBound = 100 * time.Millisecond
 // its version, 3.x (RFC 5246, 6.2.1 and 7.2).
 const recordAlert = 21
 
-// The requests of the library's own on a new connection.
+// The library's own requests: the first two on a new connection.
 const (
 	opSetAuth    = 100 // first, where there are credentials
 	opSetWatches = 101 // sets watches again
+	opPing       = 11
 )
 
 // Read passes on what the server sent, unless it is no ZooKeeper server's.
@@ -106,15 +107,18 @@ func (c *conn) noteEnd(err error) {
 // writes a request in one piece: length, xid, type.
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	if c.sent != nil && len(p) >= 12 {
-		switch binary.BigEndian.Uint32(p[8:]) {
-		case opSetAuth:
+	if len(p) >= 12 && c.shaken {
+		switch op := binary.BigEndian.Uint32(p[8:]); {
+		case op == opPing:
+		case op == opSetAuth && c.sent != nil:
 			select {
 			case c.asked <- struct{}{}:
 			default: // replies do not wait any more
 			}
-		case opSetWatches:
+		case op == opSetWatches && c.sent != nil:
 			c.once.Do(func() { close(c.sent) })
+		default:
+			c.link.wrote()
 		}
 	}
 	if err != nil && !c.shaken {

@@ -44,7 +44,8 @@ type Link struct {
 	server  string
 	errs    map[string]error
 	next    int
-	fails   int       // dials since the last connection that settled
+	fails   int // dials since the last connection that settled
+	written chan struct{}
 	since   time.Time // the last successful handshake
 }
 
@@ -204,6 +205,25 @@ func (l *Link) Server() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.server
+}
+
+// Written is closed once the next request is on its way; the library's pings are none.
+func (l *Link) Written() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.written == nil {
+		l.written = make(chan struct{})
+	}
+	return l.written
+}
+
+func (l *Link) wrote() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.written != nil {
+		close(l.written)
+		l.written = nil
+	}
 }
 
 // Kick closes the present connection, so that the next server is tried.
