@@ -79,10 +79,12 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	stop, kill := c.stop, c.kill
-	var own <-chan string
-	var resigned <-chan *ordered
-	var tickKnown <-chan struct{}
-	asked, watching := time.AfterFunc(tickAfter, l.wakes), false
+	l.followSession()
+	l.tellHost(c.now())
+	l.advance(c.now(), start) // the work before all that can wait
+	own := l.watchOwn()
+	resigned := c.serveRequests(ctx, t)
+	tickKnown, tickDue := c.tickAsked()
 	for {
 		_, _, changed := c.sess.status()
 		l.followSession()
@@ -108,6 +110,8 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 		case <-interrupted:
 			interrupted = nil
 			l.stop(CauseResigned)
+		case <-tickDue:
+			tickKnown = c.learnTick()
 		case <-tickKnown:
 			tickKnown = nil
 			l.t.lease.learn(c.budget().tick)

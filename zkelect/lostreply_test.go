@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-zookeeper/zk"
+
 	"zkelect/zkelect/zktest"
 )
 
@@ -217,10 +219,11 @@ func (e *election) mustStand(leads bool, ids ...string) {
 
 // lossTarget is a request that gets lost.
 type lossTarget struct {
-	name  string
-	fresh bool // the first participant of an election makes it
-	atEnd bool // it belongs to the end of a term
-	match func(*election) func(zktest.Op) bool
+	name       string
+	fresh      bool // the first participant of an election makes it
+	restricted bool // not everybody may do everything, so that rights are asked for
+	atEnd      bool // it belongs to the end of a term
+	match      func(*election) func(zktest.Op) bool
 }
 
 // loseInATerm has a participant lose one request of its first term. Its session
@@ -230,6 +233,10 @@ func loseInATerm(t *testing.T, kind lossKind, target lossTarget) {
 	e := newElection(t, zktest.Shared(t))
 	if !target.fresh {
 		e.premade()
+	}
+	if target.restricted {
+		_, err := e.eye.SetACL(e.abs(e.side), []zk.ACL{{Perms: zk.PermAll, Scheme: "ip", ID: "127.0.0.1"}}, -1)
+		noError(t, err)
 	}
 	path := newLossyPath(t, e.server, kind)
 	lost := path.arm(target.match(e))
@@ -291,7 +298,7 @@ func TestLostReplyInATerm(t *testing.T) {
 	for _, target := range []lossTarget{
 		{name: "parents", fresh: true, match: (*election).parentsCreate},
 		{name: "side node", fresh: true, match: (*election).sideCreate},
-		{name: "rights probe", match: (*election).rightsProbe},
+		{name: "rights probe", restricted: true, match: (*election).rightsProbe},
 		{name: "latch path", fresh: true, match: (*election).latchCreate},
 		{name: "queue node", match: (*election).queueCreate},
 		{name: "opening", match: (*election).openingMulti},

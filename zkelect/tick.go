@@ -72,6 +72,21 @@ func (c *Candidate) learnTick() <-chan struct{} {
 	return done
 }
 
+// tickAfter is how long a term has lasted before the servers are asked for the tick
+// because of it: that is a session of its own, and no short work needs it.
+const tickAfter = 50 * time.Millisecond
+
+// tickAsked is learnTick where nobody has to be asked any more; else due tells when to ask.
+func (c *Candidate) tickAsked() (known <-chan struct{}, due <-chan time.Time) {
+	c.tick.mu.Lock()
+	asked := c.tick.done != nil || c.cfg.TickTime > 0
+	c.tick.mu.Unlock()
+	if asked {
+		return c.learnTick(), nil
+	}
+	return nil, time.After(tickAfter)
+}
+
 func probeTick(ctx context.Context, s session) (time.Duration, error) {
 	z, ok := s.(*zkSession)
 	if !ok {
