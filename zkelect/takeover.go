@@ -88,7 +88,9 @@ func (l *leading) begins(now time.Duration, start func(Term) (Work, error)) {
 		l.tellTakeover(left)
 		return
 	}
-	if !l.t.lease.startable(now, l.proved) {
+	// The lease of a tick that is only assumed holds no more than the patience, and that
+	// from the sending on. It is told long before that is over.
+	if !l.t.lease.startable(now, l.proved || !l.c.tickKnown()) {
 		if l.connected && !l.beating && !l.proved {
 			l.beat() // the opening took too long to be the proof
 		}

@@ -23,6 +23,9 @@ func (t *tick) get() time.Duration {
 	return t.known
 }
 
+// tickKnown tells whether the tick is what the servers or the configuration told.
+func (c *Candidate) tickKnown() bool { return c.cfg.TickTime > 0 || c.tick.get() > 0 }
+
 // budget is the lease's arithmetic with what is known now. Until the tick is,
 // half the session timeout is assumed: no server grants less than two ticks
 // unless it is told to, and then --tick-time is needed.
@@ -102,7 +105,7 @@ func (c *Candidate) affordable(ctx context.Context) error {
 		if _, err := receive(ctx, c.learnTick()); err != nil {
 			return err
 		}
-		if c.cfg.TickTime > 0 || c.tick.get() > 0 || try == tickTries {
+		if c.tickKnown() || try == tickTries {
 			return c.budget().check()
 		}
 		// The servers did not answer.
