@@ -165,6 +165,8 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 		if i <= 1 {
 			c.learnTick() // the leader needs it at once
 			c.host.near()
+		} else {
+			c.host.far()
 		}
 		if i == 0 {
 			return turn{}, nil
