@@ -32,11 +32,13 @@ type Work interface {
 	Status() (code int, signal syscall.Signal) // how the main part ended, after Exited
 }
 
-// host is told what whoever runs the works has to know. near and
+// host is told what whoever runs the works has to know. near, far and
 // leased may not block.
 type host interface {
 	// near: this candidate leads next, or at once. It may be told again.
 	near()
+	// far: others lead before. It may be told again.
+	far()
 	// armed returns when the death of this process would end the work and close
 	// the term, which is about to be opened by the queue node of this name.
 	armed(ctx context.Context, name string) error
@@ -52,6 +54,7 @@ type host interface {
 type free struct{}
 
 func (free) near()                                         {}
+func (free) far()                                          {}
 func (free) armed(context.Context, string) error           { return nil }
 func (free) leased(_, _, _, _ time.Duration) time.Duration { return 0 }
 func (free) released()                                     {}

@@ -183,6 +183,8 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 		}
 		if i <= 1 {
 			c.host.near()
+		} else {
+			c.host.far()
 		}
 		if i == 0 {
 			return turn{}, nil

@@ -24,6 +24,11 @@ const (
 func (r *runner) theGuard() (*child.Guard, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.stand()
+}
+
+// stand is theGuard with the lock held.
+func (r *runner) stand() (*child.Guard, error) {
 	if r.guard != nil {
 		select {
 		case <-r.guard.Over():
@@ -81,10 +86,22 @@ func (r *runner) tryIsolation() error {
 	return r.armed(context.Background(), "")
 }
 
-// near has the guard started while there is nothing to wait for.
+// near has the guard started beside all else.
 func (r *runner) near() {
-	go func() { _, _ = r.theGuard() }() // armed tells the error
+	r.mu.Lock()
+	r.wanted = true
+	r.mu.Unlock()
+	go func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.wanted {
+			_, _ = r.stand() // armed tells the error
+		}
+	}()
 }
+
+// far ends the guard: it will be long until it is needed, and a waiter is to be small.
+func (r *runner) far() { r.dismiss() }
 
 func (r *runner) armed(ctx context.Context, name string) error {
 	for attempt := 1; ; attempt++ {
@@ -120,10 +137,13 @@ func (r *runner) leased(stop, kill, end, own time.Duration) (silent time.Duratio
 	return g.Lease(stop, kill, end, own)
 }
 
-func (r *runner) released() {
+func (r *runner) released() { r.dismiss() }
+
+// dismiss ends the guard.
+func (r *runner) dismiss() {
 	r.mu.Lock()
 	g := r.guard
-	r.guard, r.armedOne = nil, nil
+	r.guard, r.armedOne, r.wanted = nil, nil, false
 	r.mu.Unlock()
 	if g != nil {
 		g.Close()

@@ -74,6 +74,7 @@ func (c *Candidate) take(ctx context.Context) (name string, err error) {
 		case c.cfg.NoWait:
 			return "", c.conflict(printable(data), 0)
 		}
+		c.host.far() // nobody knows who will be next
 		if owner := sessionHex(stat.EphemeralOwner); shown != owner {
 			c.cfg.emit(EventWaiting, slog.String("behind", printable(data)), slog.String("session", owner))
 			shown = owner

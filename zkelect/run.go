@@ -67,6 +67,7 @@ func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
 	if child.BestEffort {
 		c.cfg.emit(EventBestEffort)
 	}
+	r.near() // as long as nobody is known to stand before us
 	done := make(chan struct{})
 	go r.passSignals(done)
 	defer close(done)
@@ -108,8 +109,9 @@ type runner struct {
 	shell   string // for FenceCommand
 	started chan *child.Process
 
-	mu    sync.Mutex
-	guard *child.Guard // of the term, or of the one that may come next
+	mu     sync.Mutex
+	wanted bool         // there is to be a guard
+	guard  *child.Guard // of the term, or of the one that may come next
 	// armedOne is the guard that knows the term: the same, unless that has died.
 	armedOne *child.Guard
 }

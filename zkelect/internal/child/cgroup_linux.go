@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,8 +16,9 @@ import (
 // cgroup is a control group (version 2) that a tree is born in: one write kills
 // or freezes all of it at once, however fast it breeds. A nil one does nothing.
 type cgroup struct {
-	dir string
-	fd  int
+	dir  string
+	fd   int
+	gone sync.Once
 }
 
 // Source: Documentation/admin-guide/cgroup-v2.rst, cgroup.kill (Linux 5.14),
@@ -170,11 +172,13 @@ func (g *cgroup) remove() {
 	if g == nil {
 		return
 	}
-	_ = unix.Close(g.fd)
-	for range 20 {
-		if err := os.Remove(g.dir); err == nil || errors.Is(err, os.ErrNotExist) {
-			return
+	g.gone.Do(func() {
+		_ = unix.Close(g.fd)
+		for range 20 {
+			if err := unix.Rmdir(g.dir); err == nil || errors.Is(err, unix.ENOENT) {
+				return
+			}
+			time.Sleep(time.Millisecond)
 		}
-		time.Sleep(time.Millisecond)
-	}
+	})
 }

@@ -30,7 +30,7 @@ const (
 	hearing = 50 * time.Millisecond
 	// answering is how long a guard may take to say anything else.
 	answering = 5 * time.Second
-	// parting is how long a guard that is no longer needed may take to end.
+	// parting is how long a guard may take to end that is closed before its tree has ended.
 	parting = time.Second
 	// ownSlack is how much later than the lease the kernel ends this process
 	// itself, should it be stuck: by then the guard has done its work.
@@ -375,12 +375,19 @@ func (g *Guard) Start(c Command) (*Process, error) {
 // Kill ends the guard with all of its tree, and what it starts just now.
 func (g *Guard) Kill() { g.t.Kill() }
 
-// Close ends a guard whose tree is dead, without its will. It returns when the
-// guard is gone, which takes less than a millisecond.
+// Close ends a guard whose tree is dead, without its will. It does not wait for the
+// guard to be gone: see Over.
 func (g *Guard) Close() {
 	g.mu.Lock()
 	g.closing = true
+	busy := g.run != nil && !g.run.isDone()
 	g.mu.Unlock()
+	if !busy {
+		// There is nothing that it has to do first, and a stopped one ends like this too.
+		g.t.end()
+		g.cgroup.remove()
+		return
+	}
 	g.send(sayClose)
 	select {
 	case <-g.over:

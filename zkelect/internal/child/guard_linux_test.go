@@ -407,3 +407,32 @@ func TestIdleGuardStopped(t *testing.T) {
 	}
 	within(t, "Over", g.Over())
 }
+
+// A guard that is not needed is gone at once, even while it stands still, and its
+// control group with it.
+func TestGuardClosed(t *testing.T) {
+	t.Parallel()
+	for _, stopped := range []bool{false, true} {
+		g, err := NewGuard(GuardOptions{})
+		if err == nil {
+			err = g.Will(willName, []byte("x"), nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stopped {
+			_ = unix.Kill(g.Pid(), unix.SIGSTOP)
+		}
+		began := time.Now()
+		g.Close()
+		if g.cgroup != nil {
+			if _, err := os.Stat(g.cgroup.dir); !errors.Is(err, os.ErrNotExist) {
+				t.Error(g.cgroup.dir, "is left:", err)
+			}
+		}
+		within(t, "Over", g.Over())
+		if took := time.Since(began); took > answering {
+			t.Errorf("gone after %v", took)
+		}
+	}
+}

@@ -178,6 +178,15 @@ func (p *tree) Kill() {
 	p.poke()
 }
 
+// end kills the main process alone.
+func (p *tree) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.reaped {
+		_ = unix.Kill(p.pid, unix.SIGKILL)
+	}
+}
+
 func (p *tree) poke() {
 	select {
 	case p.wake <- struct{}{}:
