@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -149,21 +148,7 @@ func (s *zkSession) getACL(ctx context.Context, path string) ([]zk.ACL, error) {
 	})
 }
 
-func (s *zkSession) inOrder(calls ...func()) {
-	var all sync.WaitGroup
-	for _, call := range calls {
-		written, done := s.link.Written(), make(chan struct{})
-		all.Go(func() {
-			defer close(done)
-			call()
-		})
-		select {
-		case <-written:
-		case <-done:
-		}
-	}
-	all.Wait()
-}
+func (s *zkSession) written() <-chan struct{} { return s.link.Written() }
 
 func (s *zkSession) children(ctx context.Context, path string) ([]string, *zk.Stat, error) {
 	n, err := do(ctx, s, func() (n node, err error) {

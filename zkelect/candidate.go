@@ -311,11 +311,8 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case turn.safe != nil:
-		err, _ = receive(context.WithoutCancel(ctx), turn.safe) // it ends with ctx itself
-	case turn.entry != nil:
-		err = c.confirm(ctx, name, turn.entry)
+	if t.listed != nil {
+		err = c.confirm(ctx, name, t.listed, turn.entry != nil)
 	}
 	if c.cfg.Recipe == RecipePlain {
 		var owned bool

@@ -231,27 +231,23 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 type turn struct {
 	rec     *record
 	version int32
-	// safe tells whether another family has come while it waited.
-	safe <-chan error
 	// entry is the opening that went with the queue node.
-	entry *entry
+	entry *opening
 }
 
 // succeeds tells whether whoever followed the node, which was just deleted, is
 // first. It is if the node was the leader's: sequences only rise, so nobody can
 // have come before. Then the queue need not be listed to know it, which takes
-// longer the more wait, and is listed meanwhile.
+// longer the more wait, and is listed behind the opening.
 func (c *Candidate) succeeds(ctx context.Context, node string) (turn, bool, error) {
-	safe, s := make(chan error, 1), c.prompt()
-	go func() { safe <- c.place.safe(asleep(ctx), s) }()
-	rec, version, err := c.place.readRecord(ctx, s)
+	rec, version, err := c.place.readRecord(ctx, c.prompt())
 	if errors.Is(err, zk.ErrNoNode) || err == nil && !rec.names(node) {
 		return turn{}, false, nil
 	}
 	if err != nil {
 		return turn{}, false, err
 	}
-	return turn{rec: rec, version: version, safe: safe}, true, nil
+	return turn{rec: rec, version: version}, true, nil
 }
 
 // reconnected returns when the connection is back.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 
 	"github.com/go-zookeeper/zk"
 )
@@ -27,13 +26,12 @@ func (p place) look(ctx context.Context, s session) (*sight, error) {
 	var found sight
 	var listed, opened error
 	var free [2]bool
-	var reads sync.WaitGroup
-	reads.Go(func() { found.children, found.latch, listed = p.children(ctx, s) })
-	reads.Go(func() { found.rec, found.version, opened = p.readRecord(ctx, s) })
-	for i, node := range []string{p.latch, p.side} {
-		reads.Go(func() { free[i] = unrestricted(ctx, s, node) })
-	}
-	reads.Wait()
+	together(ctx,
+		func(ctx context.Context) { found.children, found.latch, listed = p.children(ctx, s) },
+		func(ctx context.Context) { found.rec, found.version, opened = p.readRecord(ctx, s) },
+		func(ctx context.Context) { free[0] = unrestricted(ctx, s, p.latch) },
+		func(ctx context.Context) { free[1] = unrestricted(ctx, s, p.side) },
+	)
 	if listed == nil {
 		listed = p.suits(found.children, found.latch)
 	}
@@ -80,12 +78,11 @@ func (c *Candidate) arrive(ctx context.Context) (*sight, error) {
 	return seen, c.place.mayUse(ctx, c.sess)
 }
 
-// entry is what was sent in one go where nobody stood in the queue: the queue node, the
-// opening by the name that it was to get, and a look at the queue.
-type entry struct {
-	opening
+// glance is the children of the path as they were listed right behind an opening.
+type glance struct {
 	children []string
-	listed   error
+	stat     *zk.Stat
+	err      error
 }
 
 // unhindered tells whether nothing is known that keeps the candidate from leading at once.
@@ -113,23 +110,23 @@ func (c *Candidate) enter(ctx context.Context, seen *sight) (name string, first 
 	if err := c.host.armed(ctx, expected); err != nil {
 		return "", turn{}, err
 	}
-	e := &entry{opening: *c.opens(expected, seen.rec)}
-	c.joined.asked = e.at
+	o := c.opens(expected, seen.rec)
+	c.joined.asked = o.at
 	var made string
 	var missed error
-	s, all := c.prompt(), context.WithoutCancel(ctx) // the answers matter
-	s.inOrder(
-		func() {
-			made, missed = s.create(all, c.place.node(c.cfg.Recipe.prefix(uuid)), []byte(c.cfg.ID), zk.FlagEphemeralSequential)
+	s := c.prompt()
+	inOrder(context.WithoutCancel(ctx), s, // the answers matter
+		func(ctx context.Context) {
+			made, missed = s.create(ctx, c.place.node(c.cfg.Recipe.prefix(uuid)), []byte(c.cfg.ID), zk.FlagEphemeralSequential)
 		},
-		func() { e.res, e.err = s.multi(all, c.place.opening(expected, e.next, seen.version)...) },
-		func() { e.children, _, e.listed = s.children(all, c.place.latch) },
+		func(ctx context.Context) { o.send(ctx, c.place, s, expected, seen.version) },
+		func(ctx context.Context) { o.list(ctx, c.place, s) },
 	)
 	switch {
 	case missed == nil:
 		name = c.entered(strings.TrimPrefix(made, c.place.latch+"/"))
 	case ambiguous(missed):
-		e.listed = missed // that may have come before the node
+		o.listed.err = missed // that may have come before the node
 		if err = pauseAfter(ctx, c.sess); err == nil {
 			name, err = c.joinAs(ctx, uuid, true)
 		}
@@ -139,29 +136,41 @@ func (c *Candidate) enter(ctx context.Context, seen *sight) (name string, first 
 	if err != nil || name != expected {
 		return name, turn{}, err
 	}
-	return name, turn{entry: e}, nil
+	return name, turn{entry: o}, nil
 }
 
-// confirm looks, after an opening that went with the queue node, whether that is first
-// among its like.
-func (c *Candidate) confirm(ctx context.Context, name string, e *entry) error {
-	q := newQueue(e.children, c.cfg.Recipe.family())
-	if e.listed != nil {
-		var err error
-		if q, err = c.place.list(ctx, c.sess); err != nil {
-			return err
-		}
+func (o *opening) send(ctx context.Context, p place, s prompt, name string, version int32) {
+	o.res, o.err = s.multi(ctx, p.opening(name, o.next, version)...)
+}
+
+// list has the path listed. Who stands in the queue was looked at before the node was
+// made; this is the look after winning.
+func (o *opening) list(ctx context.Context, p place, s prompt) {
+	l := &glance{}
+	l.children, l.stat, l.err = s.children(ctx, p.latch)
+	o.listed = l
+}
+
+// confirm looks, after winning, whether nobody of another family is there, and with
+// first, whether the candidate is the first of its own.
+func (c *Candidate) confirm(ctx context.Context, name string, l *glance, first bool) error {
+	if l.err != nil {
+		l.children, l.stat, l.err = c.place.children(ctx, c.sess)
 	}
-	if err := q.safe(c.cfg.Path, c.cfg.Recipe); err != nil {
-		return err
+	if l.err == nil {
+		l.err = c.place.suits(l.children, l.stat)
 	}
+	if l.err != nil || !first {
+		return l.err
+	}
+	q := newQueue(l.children, c.cfg.Recipe.family())
 	i := q.index(name)
 	if i < 0 {
 		return errPlaceLost
 	}
 	c.nearEnd(q[i].sequence)
 	if i > 0 {
-		return errDoubt // servers that do not number as ours do
+		return errDoubt // these servers do not number as others do
 	}
 	return nil
 }

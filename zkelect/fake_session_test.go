@@ -3,7 +3,6 @@ package zkelect
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -27,7 +26,7 @@ type fakeSession struct {
 	good    []time.Duration // when the checks were sent that were answered well
 	granted time.Duration   // the smallest
 	kicks   int
-	written chan struct{} // closed once the next request is on its way
+	sent    chan struct{} // closed once the next request is on its way
 	conn    *fakeConn     // nil while suspended
 
 	// The servers' end.
@@ -238,9 +237,9 @@ func (s *fakeSession) do(ctx context.Context, r *fakeRequest) fakeAnswer {
 	r.sentAt = w.now()
 	f := w.faultOf(s, r)
 	s.deliver(&c.in, w.latency()+f.delay, func() { s.served(c, r, f) })
-	if s.written != nil {
-		close(s.written)
-		s.written = nil
+	if s.sent != nil {
+		close(s.sent)
+		s.sent = nil
 	}
 	w.mu.Unlock()
 
@@ -260,23 +259,13 @@ wait:
 	}
 }
 
-func (s *fakeSession) inOrder(calls ...func()) {
-	var all sync.WaitGroup
-	for _, call := range calls {
-		written, done := make(chan struct{}), make(chan struct{})
-		s.w.mu.Lock()
-		s.written = written
-		s.w.mu.Unlock()
-		all.Go(func() {
-			defer close(done)
-			call()
-		})
-		select {
-		case <-written:
-		case <-done:
-		}
+func (s *fakeSession) written() <-chan struct{} {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if s.sent == nil {
+		s.sent = make(chan struct{})
 	}
-	all.Wait()
+	return s.sent
 }
 
 // deliver calls f after a way of d, and in the order of the calls.

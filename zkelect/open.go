@@ -31,16 +31,15 @@ type term struct {
 	// not known.
 	rec     *record
 	version int32
+
+	listed *glance // after the opening; nil where the queue was listed before
 }
 
 // open opens the term of a candidate that is first in the queue: it returns an
 // open term, or says why the queueing is over. See place.opening for the multi.
 func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, error) {
 	t := &term{sess: c.sess, name: name, first: c.now(), unanswered: c.budget().unanswered()}
-	var ahead *opening
-	if known.entry != nil {
-		ahead = &known.entry.opening
-	}
+	ahead, unlisted := known.entry, known.rec != nil
 	armed := ahead != nil
 	doubt := false // an opening of ours was not answered
 	for sent := ahead; ; sent = nil {
@@ -67,6 +66,9 @@ func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, e
 				return nil, err
 			}
 			if rec.names(name) {
+				if unlisted || ahead != nil {
+					t.listed = &glance{err: errNoAnswer} // which confirm asks for again
+				}
 				return c.adopt(ctx, t, rec)
 			}
 			said := rec.concluded(c.unsaid)
@@ -89,7 +91,13 @@ func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, e
 			}
 			sent = c.opens(name, rec)
 			// The caller's wish to stop does not cut it short: the answer matters.
-			sent.res, sent.err = c.prompt().multi(context.WithoutCancel(ctx), c.place.opening(name, sent.next, version)...)
+			s, all := c.prompt(), context.WithoutCancel(ctx)
+			if unlisted {
+				inOrder(all, s, func(ctx context.Context) { sent.send(ctx, c.place, s, name, version) },
+					func(ctx context.Context) { sent.list(ctx, c.place, s) })
+			} else {
+				sent.send(all, c.place, s, name, version)
+			}
 		}
 		t.connection = sent.connection
 		switch op, err := failedOp(sent.res), sent.err; {
@@ -97,7 +105,7 @@ func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, e
 			t.opened = sent.at
 			stat := sent.res[opSide].Stat
 			sent.next.stamped(msTime(stat.Mtime), stat.Mzxid)
-			t.rec, t.version = sent.next, stat.Version
+			t.rec, t.version, t.listed = sent.next, stat.Version, sent.listed
 			t.unclean, t.missing = sent.next.Unclean, sent.next.Missing
 			c.opened(t, stat.Mzxid, msTime(stat.Mtime))
 			c.tellAgain(sent.next)
@@ -130,6 +138,7 @@ type opening struct {
 	connection int
 	res        []zk.MultiResponse
 	err        error
+	listed     *glance // nil where the queue was listed before
 }
 
 // opens is an opening by the queue node of this name that is about to be sent.

@@ -47,3 +47,41 @@ func sleep(ctx context.Context, d time.Duration) error {
 	_, err := receive(ctx, time.After(d))
 	return err
 }
+
+// inOrder makes requests that do not wait for each other's answers: each call makes one,
+// in a goroutine of its own, and is begun once the one before is on its way. It returns
+// when all have.
+func inOrder(ctx context.Context, s session, calls ...func(context.Context)) {
+	each(ctx, s.written, calls)
+}
+
+// together is inOrder where the order does not matter.
+func together(ctx context.Context, calls ...func(context.Context)) {
+	at := make(chan struct{})
+	close(at)
+	each(ctx, func() <-chan struct{} { return at }, calls)
+}
+
+func each(ctx context.Context, written func() <-chan struct{}, calls []func(context.Context)) {
+	var all []<-chan struct{}
+	for _, call := range calls {
+		begun, over := written(), make(chan struct{})
+		go func() {
+			defer close(over)
+			call(asleep(ctx))
+		}()
+		for waiting := true; waiting; {
+			select {
+			case <-begun:
+				waiting = false
+			case <-over:
+				waiting = false
+			case <-pulse(ctx):
+			}
+		}
+		all = append(all, over)
+	}
+	for _, over := range all {
+		_, _ = receive(context.WithoutCancel(ctx), over)
+	}
+}

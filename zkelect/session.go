@@ -39,9 +39,8 @@ type session interface {
 	end() string
 	// close ends the session, politely where possible within bound.
 	close(bound time.Duration)
-	// inOrder makes requests that do not wait for each other's answers: each call makes
-	// one, and is begun once the one before is on its way. It returns when all have.
-	inOrder(calls ...func())
+	// written is closed once the next request is on its way.
+	written() <-chan struct{}
 
 	get(ctx context.Context, path string) ([]byte, *zk.Stat, error)
 	getW(ctx context.Context, path string) ([]byte, *zk.Stat, <-chan zk.EventType, error)
