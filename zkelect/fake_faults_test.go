@@ -39,9 +39,14 @@ type rule struct {
 
 // on makes the next request of who that matches strike a fault.
 func (w *fakeWorld) on(who string, which func(*fakeRequest) bool, f fault, then ...func()) *rule {
-	r := &rule{who: who, which: which, fault: f, left: 1, then: then}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.added(who, which, f, then...)
+}
+
+// added is on with the lock held.
+func (w *fakeWorld) added(who string, which func(*fakeRequest) bool, f fault, then ...func()) *rule {
+	r := &rule{who: who, which: which, fault: f, left: 1, then: then}
 	w.faults = append(w.faults, r)
 	return r
 }

@@ -26,8 +26,9 @@ type fakeNode struct {
 // fakeStore is what an ensemble agrees on: the tree and the order of the
 // transactions. It is guarded by its world's lock.
 type fakeStore struct {
-	nodes map[string]fakeNode
-	zxid  int64
+	misnumbers int32 // how far ahead of the next number what is told of it is
+	nodes      map[string]fakeNode
+	zxid       int64
 	// What the transaction under way did, told when it has succeeded.
 	changes []fakeChange
 }
@@ -173,7 +174,7 @@ func (s *fakeStore) stat(path string) *zk.Stat {
 	n, children := s.nodes[path], int32(len(s.children(path)))
 	return &zk.Stat{
 		Czxid: n.czxid, Mzxid: n.mzxid, Ctime: n.ctime, Mtime: n.mtime, Version: n.version,
-		Cversion:       2*n.sequence - children, // as DataNode.copyStat makes it: one more for each child that comes or goes
+		Cversion:       2*(n.sequence+s.misnumbers) - children, // as DataNode.copyStat makes it: one more for each child that comes or goes
 		EphemeralOwner: n.owner, DataLength: int32(len(n.data)), NumChildren: children,
 	}
 }
