@@ -109,7 +109,9 @@ func (r *runner) armed(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		if err = g.Await(ctx.Done()); err == nil && name != "" {
+		if name == "" {
+			err = g.Await(ctx.Done())
+		} else {
 			err = g.Will(survivorName, r.c.will(name), ctx.Done())
 		}
 		// One that was prepared long ago may have been killed or stopped since.

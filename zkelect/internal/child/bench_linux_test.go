@@ -11,6 +11,7 @@ func BenchmarkGuardStart(b *testing.B) {
 		g := benchGuard(b, IsolateAuto)
 		b.StopTimer()
 		g.Close()
+		<-g.Over()
 		b.StartTimer()
 	}
 }
@@ -22,6 +23,9 @@ func BenchmarkGuardClose(b *testing.B) {
 		g := benchGuard(b, IsolateAuto)
 		b.StartTimer()
 		g.Close()
+		b.StopTimer()
+		<-g.Over()
+		b.StartTimer()
 	}
 }
 
@@ -63,6 +67,9 @@ func BenchmarkRun(b *testing.B) {
 				g := benchGuard(b, level)
 				<-benchStart(b, g).Done()
 				g.Close()
+				b.StopTimer()
+				<-g.Over()
+				b.StartTimer()
 			}
 		})
 	}

@@ -9,27 +9,47 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forker returns the channel to the one thread that starts all commands. A
-// parent-death signal is sent when the *thread* that forked ends, and Go ends
-// threads as it likes: so this one is locked to a goroutine that never returns.
-var forker = sync.OnceValue(func() chan<- func() {
-	// At most GOMAXPROCS threads run Go code, few of them with something to do in
-	// so small a program; the others sit in system calls.
-	spareThreads(6 + min(runtime.GOMAXPROCS(0), 8))
+// onForker runs a job on the one thread that starts all commands. A parent-death
+// signal is sent when the *thread* that forked ends, and Go ends threads as it likes:
+// so this one is locked to a goroutine that never returns. A guard has its own way.
+var onForker = func(job func()) { forker().do(job) }
+
+// jobs is what a goroutine is given to do that others wait for.
+type jobs chan func()
+
+func (c jobs) do(job func()) {
+	done := make(chan struct{})
+	c <- func() {
+		job()
+		close(done)
+	}
+	<-done
+}
+
+func (c jobs) serve() {
+	for job := range c {
+		job()
+	}
+}
+
+var forker = sync.OnceValue(func() jobs {
 	// os/exec tries pidfds out with a child of its own at first use. That has to
 	// be over before our reaping could disturb it.
 	if self, err := os.FindProcess(os.Getpid()); err == nil {
 		_ = self.Release()
 	}
-	jobs := make(chan func())
+	c := make(jobs)
 	go func() {
 		runtime.LockOSThread()
-		for job := range jobs {
-			job()
-		}
+		c.serve()
 	}()
-	return jobs
+	return c
 })
+
+// keepThreads makes some spare threads, once. At most GOMAXPROCS threads run Go code,
+// few of them with something to do in so small a program; the others sit in system
+// calls.
+var keepThreads = sync.OnceFunc(func() { spareThreads(6 + min(runtime.GOMAXPROCS(0), 8)) })
 
 // spareThreads leaves n idle threads with the Go runtime, which keeps them for
 // ever. When the system has run out of processes no thread can be made either,
@@ -68,11 +88,6 @@ func fork(s sapling, tty int) (pid int, err error) {
 		// Who isn't root there loses with its exec what the new namespace gave it.
 		attr.Sys.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN}
 	}
-	done := make(chan struct{})
-	forker() <- func() {
-		pid, err = syscall.ForkExec(s.Path, s.Args, attr)
-		close(done)
-	}
-	<-done
+	onForker(func() { pid, err = syscall.ForkExec(s.Path, s.Args, attr) })
 	return pid, err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,21 +49,21 @@ type Guard struct {
 	cgroup *cgroup
 	timer  *ktimer // for this process
 
-	ready chan struct{} // closed when the guard stands
-	over  chan struct{} // closed when it and all of its tree are gone
-	say   chan message
+	over chan struct{} // closed when it and all of its tree are gone
 
 	failed chan struct{} // closed when it can't do what it is for
 	fault  error         // and why
 
 	mu      sync.Mutex
+	unsaid  []byte        // what the socket has not taken yet
 	heard   chan struct{} // closed when a sayKill was taken up
 	run     *Process      // the last that was started
 	reply   chan message  // of a start under way
 	closing bool
-	lease   [3]time.Duration
-	taken   []chan struct{} // closed when a will was taken up, in their order
-	unheard time.Duration   // since when a lease is unacknowledged; 0 if none is
+	lease   [3]time.Duration // in force
+	told    [3]time.Duration // as the guard was told
+	taken   []chan struct{}  // closed when a will or the like was taken up, in their order
+	unheard time.Duration    // since when a lease is unacknowledged; 0 if none is
 }
 
 // NewGuard starts a guard. It returns at once: see Await.
@@ -86,28 +87,21 @@ func newGuard(name string, o GuardOptions, level Isolation, cg *cgroup, flags ui
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close()
-	raw, err := theirs.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
+	defer unix.Close(theirs)
 	home := o.home
 	if home == 0 {
 		home = unix.Getpgrp()
 	}
 	g := &Guard{
 		socket: ours, term: openTerminal(home), level: level, cgroup: cg,
-		ready: make(chan struct{}), failed: make(chan struct{}), over: make(chan struct{}), say: make(chan message, 256),
-		heard: make(chan struct{}),
+		failed: make(chan struct{}), over: make(chan struct{}), heard: make(chan struct{}),
 	}
-	err = raw.Control(func(fd uintptr) {
-		g.t, err = plant(sapling{
-			Command: Command{
-				Path: "/proc/self/exe", Env: guardEnviron(),
-				Args: []string{name, fmt.Sprint(os.Getpid()), fmt.Sprint(fd)},
-			},
-			files: handed(o.files(), int(fd)), isolate: flags, dieToo: name == initName,
-		})
+	g.t, err = plant(sapling{
+		Command: Command{
+			Path: "/proc/self/exe", Env: guardEnviron(),
+			Args: []string{name, strconv.Itoa(os.Getpid()), strconv.Itoa(theirs)},
+		},
+		files: handed(o.files(), theirs), isolate: flags, dieToo: name == initName,
 	})
 	if err != nil {
 		g.term.close()
@@ -123,7 +117,6 @@ func newGuard(name string, o GuardOptions, level Isolation, cg *cgroup, flags ui
 		dir = cg.dir
 	}
 	g.send(sayHello, dir, number(home), number(level), number(o.Grace))
-	go g.speak()
 	go g.listen()
 	return g, nil
 }
@@ -137,9 +130,15 @@ func guardEnviron() []string {
 // Await returns when the guard stands: from then on the death of this process ends
 // what it starts. It returns early when stop is closed. A guard that takes too long,
 // since somebody has stopped it, say, is killed.
-func (g *Guard) Await(stop <-chan struct{}) error { return g.await(g.ready, stop) }
+func (g *Guard) Await(stop <-chan struct{}) error { return g.ask(stop, sayHere) }
 
-func (g *Guard) await(done, stop <-chan struct{}) error {
+// ask sends what the guard answers as soon as it has taken it up.
+func (g *Guard) ask(stop <-chan struct{}, kind byte, fields ...string) error {
+	done := make(chan struct{})
+	g.mu.Lock()
+	g.taken = append(g.taken, done)
+	g.say(kind, fields...)
+	g.mu.Unlock()
 	late := time.NewTimer(answering)
 	defer late.Stop()
 	for {
@@ -166,15 +165,11 @@ func (g *Guard) Pid() int { return g.t.pid }
 
 // Will tells the guard what to do once this process is dead and nothing of the
 // tree is alive: to become this program again with name as its only argument and
-// data to be read from descriptor 3. No data: nothing. It returns when the guard has
-// taken it up, as Await does.
+// data to be read from descriptor 3. No data: nothing. It returns when the guard stands
+// and has taken it up, as Await does.
 func (g *Guard) Will(name string, data []byte, stop <-chan struct{}) error {
-	taken := make(chan struct{})
-	g.mu.Lock()
-	g.taken = append(g.taken, taken)
-	g.mu.Unlock()
-	g.send(sayWill, name, string(data))
-	return g.await(taken, stop)
+	go keepThreads() // while there is nothing to do but wait
+	return g.ask(stop, sayWill, name, string(data))
 }
 
 // Lease tells the deadlines in force, on the clock that counts suspend: without
@@ -183,50 +178,88 @@ func (g *Guard) Will(name string, data []byte, stop <-chan struct{}) error {
 // stuck, so that the tree is dead at end. own is when the kernel is to kill this
 // process, which has to call Lease again before: it is for the case that it hangs,
 // with a session that lives on. Lease tells for how long the guard has not
-// acknowledged what it was told.
+// acknowledged what it was told: where nothing runs it hears with the next Start.
 func (g *Guard) Lease(stop, kill, end, own time.Duration) (silent time.Duration) {
 	now := bootTime()
 	g.mu.Lock()
-	same := g.lease == [3]time.Duration{stop, kill, end}
+	defer g.mu.Unlock()
 	g.lease = [3]time.Duration{stop, kill, end}
-	busy := g.run != nil && !g.run.isDone()
-	if busy {
-		// Not on the clock that counts suspend: a host that wakes up kills the
-		// guard, and with it the command, and then needs this process to find
-		// the daemons.
-		g.timer.set(clock(unix.CLOCK_MONOTONIC) + max(end, own) - now + ownSlack)
+	if g.run == nil || g.run.isDone() {
+		return 0
 	}
+	// Not on the clock that counts suspend: a host that wakes up kills the
+	// guard, and with it the command, and then needs this process to find
+	// the daemons.
+	g.timer.set(clock(unix.CLOCK_MONOTONIC) + max(end, own) - now + ownSlack)
 	if g.unheard > 0 {
 		silent = now - g.unheard
-	} else if !same {
-		g.unheard = now
 	}
-	g.mu.Unlock()
-	if !same {
-		g.send(sayLease, number(stop), number(kill), number(end))
+	if g.lease != g.told {
+		g.told = g.lease
+		if g.unheard == 0 {
+			g.unheard = now
+		}
+		g.say(sayLease, number(stop), number(kill), number(end))
 	}
 	return silent
 }
 
 // send never blocks: a guard that doesn't read for so long is dead or stopped.
 func (g *Guard) send(kind byte, fields ...string) {
-	select {
-	case g.say <- message{kind, fields}:
-	case <-g.over:
-	default:
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.say(kind, fields...)
+}
+
+// maxUnsaid is how much may wait for a guard that doesn't read.
+const maxUnsaid = 2 * maxMessage
+
+// say is send with the lock held. What goes into the socket at once is with the guard
+// even if this process ends now.
+func (g *Guard) say(kind byte, fields ...string) {
+	b := message{kind, fields}.encode()
+	waiting := len(g.unsaid) > 0
+	if !waiting {
+		b = b[g.put(b):]
+		if len(b) == 0 {
+			return
+		}
+	}
+	if g.unsaid = append(g.unsaid, b...); len(g.unsaid) > maxUnsaid {
 		g.t.Kill()
+	} else if !waiting {
+		go g.sayRest()
 	}
 }
 
-func (g *Guard) speak() {
+// put gives the socket what it takes without waiting.
+func (g *Guard) put(b []byte) (n int) {
+	raw, err := g.socket.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		n, err = unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	})
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// sayRest goes on until all is said, or the socket is closed.
+func (g *Guard) sayRest() {
 	for {
-		select {
-		case m := <-g.say:
-			if _, err := g.socket.Write(m.encode()); err != nil {
-				return // listen finds out
-			}
-		case <-g.t.exited:
-			return
+		g.mu.Lock()
+		b := g.unsaid
+		g.mu.Unlock()
+		n, err := g.socket.Write(b)
+		g.mu.Lock()
+		g.unsaid = g.unsaid[n:]
+		over := err != nil || len(g.unsaid) == 0
+		g.mu.Unlock()
+		if over {
+			return // listen finds out what is wrong
 		}
 	}
 }
@@ -254,7 +287,7 @@ func (g *Guard) listen() {
 	g.mu.Unlock()
 	if run != nil {
 		g.term.takeBack(run.Pid())
-		g.ended(run, true)
+		g.ended(run, killed, true)
 	}
 	g.timer.remove()
 	g.term.close()
@@ -264,8 +297,8 @@ func (g *Guard) listen() {
 
 // ended notes that nothing of a command is left, and only then disarms the timer:
 // Lease arms it for as long as there is something.
-func (g *Guard) ended(run *Process, orphan bool) {
-	run.end(orphan)
+func (g *Guard) ended(run *Process, st Status, orphan bool) {
+	run.end(st, orphan)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.timer.set(0)
@@ -276,42 +309,50 @@ func (g *Guard) take(m message) {
 	run, reply := g.run, g.reply
 	g.mu.Unlock()
 	switch m.kind {
-	case tellReady:
-		close(g.ready)
 	case tellStarted, tellFailed:
 		if reply == nil { // it was only told what it has to know
 			g.fault = errors.New(m.field(1))
 			close(g.failed)
 			return
 		}
+		g.acknowledged()
 		if m.kind == tellStarted {
 			run.setPid(m.number(0))
 		} else {
-			g.ended(run, false)
+			g.ended(run, killed, false)
 		}
 		reply <- m
 	case tellHeard:
-		g.mu.Lock()
-		defer g.mu.Unlock()
 		switch m.field(0) {
 		case string(sayKill):
 			closeOnce(g.heard)
-		case string(sayWill):
+		case string(sayLease):
+			g.acknowledged()
+		default:
+			g.mu.Lock()
+			defer g.mu.Unlock()
 			if len(g.taken) > 0 {
 				close(g.taken[0])
 				g.taken = g.taken[1:]
 			}
-		default:
-			g.unheard = 0
 		}
 	case tellLapsed:
 		run.lapse()
 	case tellExited:
 		run.exit(Status{m.number(0), syscall.Signal(m.number(1))})
 	case tellDone:
-		g.ended(run, false)
+		g.ended(run, Status{m.number(0), syscall.Signal(m.number(1))}, false)
 	}
 }
+
+func (g *Guard) acknowledged() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.unheard = 0
+}
+
+// killed is the status of a main process of which none was told.
+var killed = Status{128 + int(syscall.SIGKILL), syscall.SIGKILL}
 
 // ErrGuard means that the guard died before it had started the command.
 var ErrGuard = errors.New("the guard process died")
@@ -331,11 +372,9 @@ func (g *Guard) Start(c Command) (*Process, error) {
 			g.term.keep() // should the guard not live to give it back
 		}
 	}
+	keepThreads() // for the end, before anything is short
 	p := newProcess(g)
 	reply := make(chan message, 1)
-	g.mu.Lock()
-	g.run, g.reply = p, reply
-	g.mu.Unlock()
 	how := ""
 	switch {
 	case c.foreground:
@@ -343,8 +382,12 @@ func (g *Guard) Start(c Command) (*Process, error) {
 	case c.NoInput:
 		how = howNoInput
 	}
-	fields := []string{c.Path, c.Dir, number(c.StopSignal), how, number(len(c.Args))}
-	g.send(sayStart, append(append(fields, c.Args...), c.Env...)...)
+	g.mu.Lock()
+	g.run, g.reply, g.told = p, reply, g.lease
+	fields := []string{number(g.lease[0]), number(g.lease[1]), number(g.lease[2]),
+		c.Path, c.Dir, number(c.StopSignal), how, number(len(c.Args))}
+	g.say(sayStart, append(append(fields, c.Args...), c.Env...)...)
+	g.mu.Unlock()
 	look := time.NewTicker(answering / 10)
 	defer look.Stop()
 	for {
@@ -362,14 +405,23 @@ func (g *Guard) Start(c Command) (*Process, error) {
 		case <-look.C:
 			// The start may take long, for an exec from a slow file server say; the
 			// guard answers meanwhile.
-			g.mu.Lock()
-			unheard := g.unheard
-			g.mu.Unlock()
-			if unheard > 0 && bootTime()-unheard > answering {
+			if g.silent() > answering {
 				g.t.Kill()
 			}
 		}
 	}
+}
+
+// silent asks the guard for a word, and tells for how long it owes one.
+func (g *Guard) silent() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.unheard > 0 {
+		return bootTime() - g.unheard
+	}
+	g.unheard = bootTime()
+	g.say(sayLease, number(g.told[0]), number(g.told[1]), number(g.told[2]))
+	return 0
 }
 
 // Kill ends the guard with all of its tree, and what it starts just now.

@@ -69,13 +69,10 @@ func powerless() {
 	if os.Geteuid() == 0 {
 		return
 	}
-	done := make(chan struct{})
-	forker() <- func() {
+	onForker(func() {
 		none := [2]unix.CapUserData{}
 		_ = unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0])
-		close(done)
-	}
-	<-done
+	})
 }
 
 func noNamespace(err error) error {

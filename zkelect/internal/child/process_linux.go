@@ -19,7 +19,6 @@ type Process struct {
 	stopped bool
 	killed  bool
 	orphan  bool // the guard died before the tree
-	ended   sync.Once
 }
 
 func newProcess(g *Guard) *Process {
@@ -170,15 +169,19 @@ func (p *Process) exit(st Status) {
 	}
 }
 
-// end notes that nothing is left of the tree.
-func (p *Process) end(orphan bool) {
-	p.ended.Do(func() {
-		p.mu.Lock()
-		p.orphan = orphan && p.status.Code < 0
-		p.mu.Unlock()
-		p.exit(Status{128 + int(syscall.SIGKILL), syscall.SIGKILL})
-		close(p.done)
-	})
+// end notes that nothing is left of the tree, and how the main process ended if that
+// was not told before: then whoever hears of it knows that all is over.
+func (p *Process) end(st Status, orphan bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.isDone() {
+		return
+	}
+	close(p.done)
+	if p.status.Code < 0 {
+		p.status, p.orphan = st, orphan
+		close(p.exited)
+	}
 }
 
 // closeOnce is for the one goroutine that closes c.

@@ -35,6 +35,9 @@ func (p *tree) tend(ended chan os.Signal) {
 			// been another tree's goroutine that reaped it.
 			due = exited == nil && !p.isKilling()
 		case <-exited:
+			if p.isDone() {
+				return
+			}
 			exited, pause = nil, shortest
 		case <-p.wake:
 			pause = shortest
@@ -61,10 +64,24 @@ func (p *tree) tend(ended chan os.Signal) {
 			pause = min(2*pause, max(longest, share*time.Since(began)))
 		}
 	}
+	p.finish()
+}
+
+// finish is for a tree of which nothing is left.
+func (p *tree) finish() {
 	p.term.takeBack(p.pid)
 	p.term.close()
 	trees.forget(p)
 	close(p.done)
+}
+
+func (p *tree) isDone() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // mustLookAgain says whether SIGCHLD alone would not do: what is killed may have

@@ -236,6 +236,9 @@ func (p *tree) wait() {
 		p.mu.Unlock()
 		switch {
 		case ended || lost:
+			if _, err := waitable(); errors.Is(err, unix.ECHILD) {
+				p.finish() // the plain case: with nothing left, there is nothing to look for
+			}
 			close(p.exited)
 			return
 		case pid == p.pid && ws.Stopped():

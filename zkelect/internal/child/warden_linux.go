@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,13 +29,7 @@ func init() {
 	}
 	unix.CloseOnExec(fd)
 	SetName(os.Args[0]) // else it is "exe"
-	(&warden{socket: os.NewFile(uintptr(fd), "owner")}).serve()
-	leave(0)
-}
-
-// leave ends the process: os.Exit would wait for a second under the race detector.
-func leave(code int) {
-	_, _, _ = syscall.RawSyscall(syscall.SYS_EXIT_GROUP, uintptr(code), 0, 0)
+	(&warden{owner: guardEnd(fd)}).serve()
 }
 
 // running is a command with its tree: in this process, or in the namespace of an
@@ -53,7 +48,7 @@ type running interface {
 
 // warden is what the guard knows. All of it is owned by the loop of serve.
 type warden struct {
-	socket *os.File
+	owner  guardEnd
 	hello  message
 	inner  *Guard // the init of the namespace; nil without one
 	timer  *ktimer
@@ -83,29 +78,69 @@ const (
 	lookSlack = 2 * time.Second
 )
 
+// serve runs in the first thread, which lives as long as the process and so is the one
+// that commands are started from. Up to the first start it is alone and waits for
+// messages itself: nothing has to be handed on to another thread then.
 func (w *warden) serve() {
-	// The owner's signals are not ours: whoever ends all processes of a name means
-	// well. What was ignored at the start stays so, for the command to inherit.
-	caught := []os.Signal{syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU}
-	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
-		if !signal.Ignored(s) {
-			caught = append(caught, s)
+	onForker = func(job func()) { job() }
+	ignore()
+	in := bufio.NewReader(w.owner)
+	for !w.over() {
+		m, err := readMessage(in)
+		switch {
+		case err != nil: // the owner is dead: nobody else has the other end
+			if brokenNoGuard {
+				leave(0)
+			}
+			w.alone = true
+		case m.kind == sayStart:
+			settle()
+			w.begun = make(chan begun, 1)
+			w.prepare(m)
+			c := make(jobs)
+			go w.tend(in)
+			b := w.start(m)
+			onForker = c.do
+			w.begun <- b
+			c.serve()
+		default:
+			w.take(m)
 		}
 	}
-	signal.Notify(make(chan os.Signal, 1), caught...)
+	w.part()
+}
 
+// ignore sees to it that the owner's signals are not ours: whoever ends all processes
+// of a name means well. What was ignored at the start stays so, for the command to
+// inherit. The rest is the command's default again, as all that Go catches: that is
+// why package signal isn't asked, at the price of many switches between threads.
+func ignore() {
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGHUP, syscall.SIGINT} {
+		setIgnored(s)
+	}
+}
+
+// settle does what takes its time, while the owner goes on and before anything is
+// short.
+var settle = sync.OnceFunc(func() {
+	keepThreads()
+	// SIGCHLD so that no tree has to; the others would stop us.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGCHLD, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
+})
+
+// tend is the guard from the first start on.
+func (w *warden) tend(r *bufio.Reader) {
 	in := make(chan message)
 	go func() {
 		defer close(in)
-		for r := bufio.NewReader(w.socket); ; {
+		for {
 			m, err := readMessage(r)
 			if err != nil {
-				return // the owner is dead: nobody else has the other end
+				return
 			}
 			in <- m
 		}
 	}()
-	w.begun = make(chan begun, 1)
 	clock := time.NewTimer(0)
 	defer clock.Stop()
 	for !w.over() {
@@ -118,7 +153,7 @@ func (w *warden) serve() {
 		case m, ok := <-in:
 			if !ok {
 				if brokenNoGuard {
-					return
+					leave(0)
 				}
 				in, w.alone = nil, true
 				break
@@ -127,22 +162,14 @@ func (w *warden) serve() {
 		case b := <-w.begun:
 			w.started(b)
 		case <-w.exited:
-			w.tellExit()
+			w.tellEnd()
 		case <-done:
-			w.tellExit()
-			w.tree = nil
-			w.timer.set(0)
-			w.tell(tellDone)
+			w.tellEnd()
 		case <-clock.C:
 		}
 		w.advance(bootTime())
 	}
-	if w.inner != nil {
-		w.inner.Close()
-	}
-	if w.alone && !w.closed {
-		w.bequeath()
-	}
+	w.part()
 }
 
 // over tells whether there is nothing to do any more.
@@ -155,8 +182,7 @@ func (w *warden) tell(kind byte, fields ...string) {
 		return
 	}
 	// An owner that stands still reads nothing, and may do so for hours.
-	_ = w.socket.SetWriteDeadline(time.Now().Add(hearing))
-	_, _ = w.socket.Write(message{kind, fields}.encode())
+	_, _ = w.owner.Write(message{kind, fields}.encode())
 }
 
 func (w *warden) take(m message) {
@@ -175,12 +201,12 @@ func (w *warden) take(m message) {
 			w.tell(tellFailed, "0", err.Error())
 			return
 		}
-		w.tell(tellReady)
-		forker() // its threads are made before anything is short, and while the owner goes on
+	case sayHere:
+		w.tell(tellHeard, string(sayHere))
+		settle()
 	case sayStart:
-		w.timer.set(w.fuse())          // before there is anything to outlive it
-		w.exited = make(chan struct{}) // until it has started
-		go w.start(m)
+		w.prepare(m)
+		go func() { w.begun <- w.start(m) }()
 	case sayStop:
 		w.beginStop(bootTime())
 	case sayKill:
@@ -207,35 +233,42 @@ func (w *warden) take(m message) {
 	case sayWill:
 		w.will = m
 		w.tell(tellHeard, string(sayWill))
+		settle()
 	case sayClose:
 		w.closed = true
 	}
 }
 
+// prepare is for a start that follows.
+func (w *warden) prepare(m message) {
+	w.stop, w.kill, w.end = m.duration(0), m.duration(1), m.duration(2)
+	w.timer.set(w.fuse())          // before there is anything to outlive it
+	w.exited = make(chan struct{}) // until it has started
+}
+
 // start runs beside the loop: an exec can hang on a dead file server, and the lease
 // is kept all the same.
-func (w *warden) start(m message) {
-	args := 5
-	n := min(m.number(4), len(m.fields)-args)
+func (w *warden) start(m message) begun {
+	const args = 8
+	n := min(m.number(args-1), len(m.fields)-args)
 	c := Command{
-		Path: m.field(0), Dir: m.field(1), StopSignal: syscall.Signal(m.number(2)),
+		Path: m.field(3), Dir: m.field(4), StopSignal: syscall.Signal(m.number(5)),
 		Args: m.fields[args : args+n], Env: m.fields[args+n:],
 	}
-	c.NoInput = m.field(3) == howNoInput
+	how := m.field(6)
+	c.NoInput = how == howNoInput
 	if w.inner != nil {
 		p, err := w.startInside(c)
-		w.begun <- begun{p, err}
-		return
+		return begun{p, err}
 	}
 	s := sapling{Command: c, dieToo: true, term: openTerminal(w.hello.number(1)), cgroup: w.cgroup, files: GuardOptions{}.files()}
-	if m.field(3) == howForeground {
+	if how == howForeground {
 		s.term = givenTerminal()
 	}
 	if c.NoInput {
 		null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			w.begun <- begun{err: err}
-			return
+			return begun{err: err}
 		}
 		defer unix.Close(null)
 		s.files[0] = uintptr(null)
@@ -249,10 +282,9 @@ func (w *warden) start(m message) {
 	}
 	if err != nil {
 		s.term.close()
-		w.begun <- begun{err: err}
-		return
+		return begun{err: err}
 	}
-	w.begun <- begun{tree: t}
+	return begun{tree: t}
 }
 
 func (w *warden) started(b begun) {
@@ -274,13 +306,19 @@ func (w *warden) started(b begun) {
 	}
 }
 
-func (w *warden) tellExit() {
-	if w.exited == nil {
-		return
-	}
-	w.exited = nil
+// tellEnd tells how the main process has ended, and that all has, in one message where
+// it is so.
+func (w *warden) tellEnd() {
 	st := w.tree.Status()
-	w.tell(tellExited, number(st.Code), number(st.Signal))
+	kind := byte(tellExited)
+	w.exited = nil
+	select {
+	case <-w.tree.Done():
+		w.tree, kind = nil, tellDone
+		w.timer.set(0)
+	default:
+	}
+	w.tell(kind, number(st.Code), number(st.Signal))
 }
 
 func (w *warden) beginStop(now time.Duration) {
@@ -363,44 +401,4 @@ func (w *warden) next() time.Duration {
 		at = min(at, now+lookEvery)
 	}
 	return max(min(at-now, time.Hour), 0)
-}
-
-// bequeath ends the process by becoming what the will names. It lets go of what was
-// the tree's: who reads the output sees its end, a lock is free, and a file system can
-// be unmounted.
-func (w *warden) bequeath() {
-	w.cgroup.remove()
-	_ = os.Chdir("/")
-	name, data := w.will.field(0), w.will.field(1)
-	if name == "" || data == "" {
-		return
-	}
-	fd, err := unix.MemfdCreate("will", 0)
-	if err != nil {
-		return
-	}
-	if _, err := unix.Write(fd, []byte(data)); err != nil {
-		return
-	}
-	_, _ = unix.Seek(fd, 0, 0)
-	null, err := unix.Open("/dev/null", unix.O_RDWR, 0)
-	if err != nil {
-		return
-	}
-	const place = 3
-	if fd != place {
-		// Above anything that either number may be.
-		if fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 16); err != nil {
-			return
-		}
-	}
-	for std := range place {
-		_ = unix.Dup3(null, std, 0)
-	}
-	if fd != place {
-		_ = unix.Dup3(fd, place, 0)
-	}
-	const cloexec = 4 // CLOSE_RANGE_CLOEXEC
-	_, _, _ = unix.Syscall(unix.SYS_CLOSE_RANGE, place+1, ^uintptr(0)>>1, cloexec)
-	_ = syscall.Exec("/proc/self/exe", []string{name}, os.Environ())
 }

@@ -30,15 +30,15 @@ const (
 	sayThaw   = 'y' // and let it go on
 	sayLease  = 'l' // the deadlines in force
 	sayWill   = 'w' // what is to be run once the owner has died
+	sayHere   = 'a' // nothing but an answer is wanted
 	sayClose  = 'c' // nothing runs and nothing is to be done: end
 
-	tellReady   = 'r' // from the guard: it stands
-	tellHeard   = 'h' // it has taken up a message; the field is that message's kind
+	tellHeard   = 'h' // from the guard: it has taken up a message; the field is that message's kind
 	tellStarted = 'p' // the command runs; its pid
 	tellFailed  = 'f' // it could not be started; the errno, or 0 and a text
 	tellLapsed  = 'o' // the lease is over and the guard ends the tree
 	tellExited  = 'x' // the main process has ended; its status
-	tellDone    = 'd' // nothing of the tree is left
+	tellDone    = 'd' // nothing of the tree is left; the status of the main process
 )
 
 // How a command is started, in a sayStart.
@@ -108,13 +108,38 @@ func (m message) duration(n int) time.Duration {
 
 func number[T ~int | ~int64](v T) string { return strconv.FormatInt(int64(v), 10) }
 
-// socketPair returns the two ends, neither of which a child inherits by itself.
-func socketPair() (ours, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+// socketPair returns the two ends, neither of which a child inherits by itself. The
+// second one is for a process that waits in its reads.
+func socketPair() (ours *os.File, theirs int, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, nil, os.NewSyscallError("socketpair", err)
+		return nil, -1, os.NewSyscallError("socketpair", err)
 	}
-	return os.NewFile(uintptr(fds[0]), "guard"), os.NewFile(uintptr(fds[1]), "guard"), nil
+	_ = unix.SetNonblock(fds[0], true) // it has always been possible
+	return os.NewFile(uintptr(fds[0]), "guard"), fds[1], nil
+}
+
+// guardEnd is the guard's end of the socket. A read waits in the kernel, in the thread
+// that asks; a write does not wait.
+type guardEnd int
+
+func (e guardEnd) Read(b []byte) (int, error) {
+	for {
+		n, err := unix.Read(int(e), b)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+func (e guardEnd) Write(b []byte) (int, error) {
+	return unix.SendmsgN(int(e), b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 }
 
 // handed gives the descriptors of a child that gets extra, under the number it
