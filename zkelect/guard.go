@@ -145,9 +145,22 @@ func (r *runner) released() { r.dismiss() }
 func (r *runner) dismiss() {
 	r.mu.Lock()
 	g := r.guard
+	if g != nil {
+		r.closed = g
+	}
 	r.guard, r.armedOne, r.wanted = nil, nil, false
 	r.mu.Unlock()
 	if g != nil {
 		g.Close()
+	}
+}
+
+// alone returns when no guard is left.
+func (r *runner) alone() {
+	r.mu.Lock()
+	g := r.closed
+	r.mu.Unlock()
+	if g != nil {
+		g.Wait()
 	}
 }

@@ -71,6 +71,7 @@ func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
 	done := make(chan struct{})
 	go r.passSignals(done)
 	defer close(done)
+	defer r.alone() // last of all, while the servers hear the rest
 	return c.Run(ctx, r.start)
 }
 
@@ -112,6 +113,7 @@ type runner struct {
 	mu     sync.Mutex
 	wanted bool         // there is to be a guard
 	guard  *child.Guard // of the term, or of the one that may come next
+	closed *child.Guard // the last that was ended
 	// armedOne is the guard that knows the term: the same, unless that has died.
 	armedOne *child.Guard
 }

@@ -23,9 +23,7 @@ func BenchmarkGuardClose(b *testing.B) {
 		g := benchGuard(b, IsolateAuto)
 		b.StartTimer()
 		g.Close()
-		b.StopTimer()
-		<-g.Over()
-		b.StartTimer()
+		g.Wait()
 	}
 }
 

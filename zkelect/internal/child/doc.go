@@ -59,8 +59,9 @@
 //     belongs to each of them: no end before it is gone, and any Kill ends it.
 //   - In a PID namespace a command that does not get the terminal from the start, as
 //     in a pipeline, stays stopped when it reads from it.
-//   - Kill starts no thread of its own: some spare threads are made at the start.
-//     The Go runtime may still want another one, for its garbage collector on a
+//   - Kill starts no thread of its own: the guard makes some spare threads before it
+//     starts the command, the owner soon after, so that a short one doesn't wait for
+//     them. The Go runtime may still want another one, for its garbage collector on a
 //     machine of many CPUs for instance.
 //   - Outside Linux there is no guard, and only the process group is ended: BestEffort
 //     is true there.

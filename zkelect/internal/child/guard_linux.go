@@ -31,8 +31,11 @@ const (
 	hearing = 50 * time.Millisecond
 	// answering is how long a guard may take to say anything else.
 	answering = 5 * time.Second
-	// parting is how long a guard may take to end that is closed before its tree has ended.
+	// parting is how long a guard may take to end that was closed.
 	parting = time.Second
+	// settled is how long a command lives until this process makes the threads that it
+	// may need for the end of the tree. The guard has its own before the start.
+	settled = 2 * time.Millisecond
 	// ownSlack is how much later than the lease the kernel ends this process
 	// itself, should it be stuck: by then the guard has done its work.
 	ownSlack = time.Second
@@ -168,7 +171,6 @@ func (g *Guard) Pid() int { return g.t.pid }
 // data to be read from descriptor 3. No data: nothing. It returns when the guard stands
 // and has taken it up, as Await does.
 func (g *Guard) Will(name string, data []byte, stop <-chan struct{}) error {
-	go keepThreads() // while there is nothing to do but wait
 	return g.ask(stop, sayWill, name, string(data))
 }
 
@@ -202,66 +204,6 @@ func (g *Guard) Lease(stop, kill, end, own time.Duration) (silent time.Duration)
 		g.say(sayLease, number(stop), number(kill), number(end))
 	}
 	return silent
-}
-
-// send never blocks: a guard that doesn't read for so long is dead or stopped.
-func (g *Guard) send(kind byte, fields ...string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.say(kind, fields...)
-}
-
-// maxUnsaid is how much may wait for a guard that doesn't read.
-const maxUnsaid = 2 * maxMessage
-
-// say is send with the lock held. What goes into the socket at once is with the guard
-// even if this process ends now.
-func (g *Guard) say(kind byte, fields ...string) {
-	b := message{kind, fields}.encode()
-	waiting := len(g.unsaid) > 0
-	if !waiting {
-		b = b[g.put(b):]
-		if len(b) == 0 {
-			return
-		}
-	}
-	if g.unsaid = append(g.unsaid, b...); len(g.unsaid) > maxUnsaid {
-		g.t.Kill()
-	} else if !waiting {
-		go g.sayRest()
-	}
-}
-
-// put gives the socket what it takes without waiting.
-func (g *Guard) put(b []byte) (n int) {
-	raw, err := g.socket.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = raw.Control(func(fd uintptr) {
-		n, err = unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-	})
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
-// sayRest goes on until all is said, or the socket is closed.
-func (g *Guard) sayRest() {
-	for {
-		g.mu.Lock()
-		b := g.unsaid
-		g.mu.Unlock()
-		n, err := g.socket.Write(b)
-		g.mu.Lock()
-		g.unsaid = g.unsaid[n:]
-		over := err != nil || len(g.unsaid) == 0
-		g.mu.Unlock()
-		if over {
-			return // listen finds out what is wrong
-		}
-	}
 }
 
 // listen takes what the guard says, until it is dead.
@@ -372,7 +314,6 @@ func (g *Guard) Start(c Command) (*Process, error) {
 			g.term.keep() // should the guard not live to give it back
 		}
 	}
-	keepThreads() // for the end, before anything is short
 	p := newProcess(g)
 	reply := make(chan message, 1)
 	how := ""
@@ -394,6 +335,7 @@ func (g *Guard) Start(c Command) (*Process, error) {
 		select {
 		case m := <-reply:
 			if m.kind == tellStarted {
+				time.AfterFunc(settled, p.settle)
 				return p, nil
 			}
 			if no := m.number(0); no != 0 {
@@ -428,7 +370,7 @@ func (g *Guard) silent() time.Duration {
 func (g *Guard) Kill() { g.t.Kill() }
 
 // Close ends a guard whose tree is dead, without its will. It does not wait for the
-// guard to be gone: see Over.
+// guard to be gone: see Wait.
 func (g *Guard) Close() {
 	g.mu.Lock()
 	g.closing = true
@@ -445,5 +387,14 @@ func (g *Guard) Close() {
 	case <-g.over:
 	case <-time.After(parting):
 		g.t.Kill()
+	}
+}
+
+// Wait returns when a guard that was closed has been reaped: else an init that reaps
+// nothing, as in many a container, would have it for ever.
+func (g *Guard) Wait() {
+	select {
+	case <-g.over:
+	case <-time.After(parting):
 	}
 }

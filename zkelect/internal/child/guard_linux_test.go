@@ -306,6 +306,7 @@ func TestKillWithStoppedGuard(t *testing.T) {
 	levels(t, func(t *testing.T, level Isolation) {
 		g, p := guarded(t, level, "trap '' TERM; sleep 601 & sleep 602")
 		_ = unix.Kill(g.Pid(), unix.SIGSTOP)
+		eventually(t, "the guard stands still", func() bool { return state(g.Pid()) == 'T' })
 		began := time.Now()
 		p.Kill()
 		within(t, "Done", p.Done())
@@ -425,6 +426,7 @@ func TestGuardClosed(t *testing.T) {
 		}
 		began := time.Now()
 		g.Close()
+		g.Wait()
 		if g.cgroup != nil {
 			if _, err := os.Stat(g.cgroup.dir); !errors.Is(err, os.ErrNotExist) {
 				t.Error(g.cgroup.dir, "is left:", err)

@@ -55,6 +55,9 @@ func (g *Guard) Kill() {
 // Close does nothing.
 func (g *Guard) Close() {}
 
+// Wait does nothing.
+func (g *Guard) Wait() {}
+
 // Isolation is none: there is but the process group.
 func (p *Process) Isolation() Isolation { return IsolateNone }
 

@@ -144,6 +144,17 @@ func (p *Process) Kill() {
 		case <-p.done:
 		case <-time.After(hearing):
 			p.g.t.Kill()
+			return
+		}
+		for !p.isDone() { // it may have been stopped since
+			if p.g.silent() > answering {
+				p.g.t.Kill()
+				return
+			}
+			select {
+			case <-p.done:
+			case <-time.After(answering / 10):
+			}
 		}
 	}()
 }
@@ -154,6 +165,12 @@ func (p *Process) isDone() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+func (p *Process) settle() {
+	if !p.isDone() {
+		keepThreads()
 	}
 }
 
@@ -170,18 +187,18 @@ func (p *Process) exit(st Status) {
 }
 
 // end notes that nothing is left of the tree, and how the main process ended if that
-// was not told before: then whoever hears of it knows that all is over.
+// was not told before.
 func (p *Process) end(st Status, orphan bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.isDone() {
 		return
 	}
-	close(p.done)
 	if p.status.Code < 0 {
 		p.status, p.orphan = st, orphan
 		close(p.exited)
 	}
+	close(p.done)
 }
 
 // closeOnce is for the one goroutine that closes c.

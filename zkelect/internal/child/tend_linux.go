@@ -35,7 +35,7 @@ func (p *tree) tend(ended chan os.Signal) {
 			// been another tree's goroutine that reaped it.
 			due = exited == nil && !p.isKilling()
 		case <-exited:
-			if p.isDone() {
+			if p.bare {
 				return
 			}
 			exited, pause = nil, shortest
@@ -64,24 +64,15 @@ func (p *tree) tend(ended chan os.Signal) {
 			pause = min(2*pause, max(longest, share*time.Since(began)))
 		}
 	}
-	p.finish()
-}
-
-// finish is for a tree of which nothing is left.
-func (p *tree) finish() {
-	p.term.takeBack(p.pid)
-	p.term.close()
-	trees.forget(p)
+	p.clear()
 	close(p.done)
 }
 
-func (p *tree) isDone() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
+// clear gives back what a tree had of which nothing is left.
+func (p *tree) clear() {
+	p.term.takeBack(p.pid)
+	p.term.close()
+	trees.forget(p)
 }
 
 // mustLookAgain says whether SIGCHLD alone would not do: what is killed may have

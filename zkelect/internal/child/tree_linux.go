@@ -23,6 +23,8 @@ type tree struct {
 	done   chan struct{}
 	wake   chan struct{} // holds one: Stop or Kill was called
 
+	bare bool // nothing was left when the main process had been reaped; set before exited is closed
+
 	mu       sync.Mutex
 	reaped   bool // the number pid is not ours any more
 	status   Status
@@ -236,10 +238,14 @@ func (p *tree) wait() {
 		p.mu.Unlock()
 		switch {
 		case ended || lost:
-			if _, err := waitable(); errors.Is(err, unix.ECHILD) {
-				p.finish() // the plain case: with nothing left, there is nothing to look for
+			_, err := waitable()
+			if p.bare = errors.Is(err, unix.ECHILD); p.bare {
+				p.clear() // the plain case: there is nothing to look for
 			}
 			close(p.exited)
+			if p.bare {
+				close(p.done)
+			}
 			return
 		case pid == p.pid && ws.Stopped():
 			p.stopped(ws.StopSignal())

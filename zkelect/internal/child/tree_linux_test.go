@@ -271,7 +271,7 @@ func TestOutOfProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The limit is on the helper and all below it, and counts threads too.
-	inner := helper(t, "run", "bash", "-c", `trap "" TERM; (while :; do setsid sleep 600 & done) 2>/dev/null; read x`)
+	inner := helper(t, "run", "bash", "-c", `trap "" TERM; sleep .5; (while :; do setsid sleep 600 & done) 2>/dev/null; read x`)
 	copied := write(t, dir+"/helper", string(binary), 0o755)
 	cmd := exec.Command("bash", append([]string{"-c", `ulimit -u 100; exec "$0" "$@"`, copied}, inner.Args[1:]...)...)
 	cmd.Env, cmd.Dir = inner.Env, dir

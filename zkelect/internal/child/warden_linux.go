@@ -86,6 +86,9 @@ func (w *warden) serve() {
 	ignore()
 	in := bufio.NewReader(w.owner)
 	for !w.over() {
+		if w.hello.kind != 0 && in.Buffered() == 0 && !w.owner.pending() {
+			settle()
+		}
 		m, err := readMessage(in)
 		switch {
 		case err != nil: // the owner is dead: nobody else has the other end
@@ -120,8 +123,8 @@ func ignore() {
 	}
 }
 
-// settle does what takes its time, while the owner goes on and before anything is
-// short.
+// settle does what takes its time, while the owner has nothing to say and before
+// anything is short.
 var settle = sync.OnceFunc(func() {
 	keepThreads()
 	// SIGCHLD so that no tree has to; the others would stop us.
@@ -203,7 +206,6 @@ func (w *warden) take(m message) {
 		}
 	case sayHere:
 		w.tell(tellHeard, string(sayHere))
-		settle()
 	case sayStart:
 		w.prepare(m)
 		go func() { w.begun <- w.start(m) }()
@@ -233,7 +235,6 @@ func (w *warden) take(m message) {
 	case sayWill:
 		w.will = m
 		w.tell(tellHeard, string(sayWill))
-		settle()
 	case sayClose:
 		w.closed = true
 	}

@@ -138,6 +138,12 @@ func (e guardEnd) Read(b []byte) (int, error) {
 	}
 }
 
+// pending tells whether a read would not wait.
+func (e guardEnd) pending() bool {
+	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(e), Events: unix.POLLIN}}, 0)
+	return n > 0
+}
+
 func (e guardEnd) Write(b []byte) (int, error) {
 	return unix.SendmsgN(int(e), b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 }
