@@ -35,8 +35,9 @@ type Work interface {
 // host is told what whoever runs the works has to know. near, far and
 // leased may not block.
 type host interface {
-	// near: this candidate leads next, or at once. It may be told again.
-	near()
+	// near: this candidate leads next; or at once, by the queue node of this name, if
+	// that is given. It may be told again.
+	near(name string)
 	// far: others lead before. It may be told again.
 	far()
 	// armed returns when the death of this process would end the work and close
@@ -53,7 +54,7 @@ type host interface {
 // free is the host of works that need none.
 type free struct{}
 
-func (free) near()                                         {}
+func (free) near(string)                                   {}
 func (free) far()                                          {}
 func (free) armed(context.Context, string) error           { return nil }
 func (free) leased(_, _, _, _ time.Duration) time.Duration { return 0 }
@@ -311,8 +312,8 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.listed != nil {
-		err = c.confirm(ctx, name, t.listed, turn.entry != nil)
+	if turn.listed != nil {
+		err = c.confirm(ctx, name, turn.listed, turn.entry != nil)
 	}
 	if c.cfg.Recipe == RecipePlain {
 		var owned bool

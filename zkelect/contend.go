@@ -178,16 +178,15 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 			return turn{}, errPlaceLost
 		}
 		c.nearEnd(q[i].sequence)
-		if i == 1 {
-			c.learnTick() // while there is nothing else to do
-		}
-		if i <= 1 {
-			c.host.near()
-		} else {
-			c.host.far()
-		}
-		if i == 0 {
+		switch i {
+		case 0:
+			c.host.near(name)
 			return turn{}, nil
+		case 1:
+			c.learnTick() // while there is nothing else to do
+			c.host.near("")
+		default:
+			c.host.far()
 		}
 		if c.cfg.NoWait {
 			return turn{}, c.conflict(c.idOf(ctx, q[0].name), 0)
@@ -211,6 +210,7 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 			if ev != zk.EventNodeDeleted {
 				continue
 			}
+			c.host.near(name)
 			t, first, err := c.succeeds(ctx, q[i-1].name)
 			if _, now, _ := c.sess.status(); err != nil || first && now == connection {
 				return t, err
@@ -233,21 +233,34 @@ type turn struct {
 	version int32
 	// entry is the opening that went with the queue node.
 	entry *opening
+	// listed is the look at the queue after winning, which may be under way; nil where
+	// it is how the candidate knows that it is first.
+	listed *glance
 }
 
 // succeeds tells whether whoever followed the node, which was just deleted, is
 // first. It is if the node was the leader's: sequences only rise, so nobody can
 // have come before. Then the queue need not be listed to know it, which takes
-// longer the more wait, and is listed behind the opening.
+// longer the more wait, and is listed meanwhile.
 func (c *Candidate) succeeds(ctx context.Context, node string) (turn, bool, error) {
-	rec, version, err := c.place.readRecord(ctx, c.prompt())
+	s, l := c.prompt(), newGlance()
+	asked := s.written()
+	go func() {
+		select {
+		case <-asked: // the record first
+			l.look(asleep(ctx), c.place, s)
+		case <-ctx.Done():
+			l.over(ctx.Err())
+		}
+	}()
+	rec, version, err := c.place.readRecord(ctx, s)
 	if errors.Is(err, zk.ErrNoNode) || err == nil && !rec.names(node) {
 		return turn{}, false, nil
 	}
 	if err != nil {
 		return turn{}, false, err
 	}
-	return turn{rec: rec, version: version}, true, nil
+	return turn{rec: rec, version: version, listed: l}, true, nil
 }
 
 // reconnected returns when the connection is back.

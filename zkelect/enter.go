@@ -78,11 +78,25 @@ func (c *Candidate) arrive(ctx context.Context) (*sight, error) {
 	return seen, c.place.mayUse(ctx, c.sess)
 }
 
-// glance is the children of the path as they were listed right behind an opening.
+// glance is the path as it was listed beside something else.
 type glance struct {
+	done     chan struct{} // closed when it was
 	children []string
 	stat     *zk.Stat
 	err      error
+}
+
+func newGlance() *glance { return &glance{done: make(chan struct{})} }
+
+func (l *glance) look(ctx context.Context, p place, s prompt) {
+	l.children, l.stat, l.err = s.children(ctx, p.latch)
+	close(l.done)
+}
+
+// over is a look that nobody wants any more.
+func (l *glance) over(err error) {
+	l.err = err
+	close(l.done)
 }
 
 // unhindered tells whether nothing is known that keeps the candidate from leading at once.
@@ -114,19 +128,19 @@ func (c *Candidate) enter(ctx context.Context, seen *sight) (name string, first 
 	c.joined.asked = o.at
 	var made string
 	var missed error
-	s := c.prompt()
+	s, listed := c.prompt(), newGlance()
 	inOrder(context.WithoutCancel(ctx), s, // the answers matter
 		func(ctx context.Context) {
 			made, missed = s.create(ctx, c.place.node(c.cfg.Recipe.prefix(uuid)), []byte(c.cfg.ID), zk.FlagEphemeralSequential)
 		},
 		func(ctx context.Context) { o.send(ctx, c.place, s, expected, seen.version) },
-		func(ctx context.Context) { o.list(ctx, c.place, s) },
+		func(ctx context.Context) { listed.look(ctx, c.place, s) },
 	)
 	switch {
 	case missed == nil:
 		name = c.entered(strings.TrimPrefix(made, c.place.latch+"/"))
 	case ambiguous(missed):
-		o.listed.err = missed // that may have come before the node
+		listed.err = missed // that may have come before the node
 		if err = pauseAfter(ctx, c.sess); err == nil {
 			name, err = c.joinAs(ctx, uuid, true)
 		}
@@ -136,24 +150,19 @@ func (c *Candidate) enter(ctx context.Context, seen *sight) (name string, first 
 	if err != nil || name != expected {
 		return name, turn{}, err
 	}
-	return name, turn{entry: o}, nil
+	return name, turn{entry: o, listed: listed}, nil
 }
 
 func (o *opening) send(ctx context.Context, p place, s prompt, name string, version int32) {
 	o.res, o.err = s.multi(ctx, p.opening(name, o.next, version)...)
 }
 
-// list has the path listed. Who stands in the queue was looked at before the node was
-// made; this is the look after winning.
-func (o *opening) list(ctx context.Context, p place, s prompt) {
-	l := &glance{}
-	l.children, l.stat, l.err = s.children(ctx, p.latch)
-	o.listed = l
-}
-
 // confirm looks, after winning, whether nobody of another family is there, and with
 // first, whether the candidate is the first of its own.
 func (c *Candidate) confirm(ctx context.Context, name string, l *glance, first bool) error {
+	if _, err := receive(context.WithoutCancel(ctx), l.done); err != nil {
+		return err
+	}
 	if l.err != nil {
 		l.children, l.stat, l.err = c.place.children(ctx, c.sess)
 	}

@@ -86,18 +86,55 @@ func (r *runner) tryIsolation() error {
 	return r.armed(context.Background(), "")
 }
 
-// near has the guard started beside all else.
-func (r *runner) near() {
+// near has the guard started beside all else, and armed where the name is given.
+func (r *runner) near(name string) {
+	var a *arming
+	if name != "" {
+		a = &arming{name: name, will: r.c.will(name), done: make(chan struct{})}
+	}
 	r.mu.Lock()
-	r.wanted = true
+	r.wanted, r.ahead = true, a
 	r.mu.Unlock()
 	go func() {
 		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.wanted {
-			_, _ = r.stand() // armed tells the error
+		if !r.wanted {
+			r.mu.Unlock()
+			return
+		}
+		g, err := r.stand() // armed tells the error
+		r.mu.Unlock()
+		if a != nil {
+			defer close(a.done)
+			if err == nil && g.Will(survivorName, a.will, nil) == nil {
+				a.guard = g
+			}
 		}
 	}()
+}
+
+// arming is a guard that is told its will beside what else is asked of servers.
+type arming struct {
+	name  string
+	will  []byte
+	done  chan struct{}
+	guard *child.Guard // that has taken it up; nil if none has
+}
+
+// aheadOf awaits the arming that near has begun, if it has.
+func (r *runner) aheadOf(ctx context.Context, name string) (g *child.Guard) {
+	r.mu.Lock()
+	a := r.ahead
+	r.ahead = nil // the next opening needs an answer of its own
+	r.mu.Unlock()
+	if a == nil || a.name != name {
+		return nil
+	}
+	select {
+	case <-a.done:
+		return a.guard
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // far ends the guard: it will be long until it is needed, and a waiter is to be small.
@@ -109,7 +146,9 @@ func (r *runner) armed(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		if name == "" {
+		if ahead := r.aheadOf(ctx, name); ahead == g {
+			err = nil
+		} else if name == "" {
 			err = g.Await(ctx.Done())
 		} else {
 			err = g.Will(survivorName, r.c.will(name), ctx.Done())
@@ -148,7 +187,7 @@ func (r *runner) dismiss() {
 	if g != nil {
 		r.closed = g
 	}
-	r.guard, r.armedOne, r.wanted = nil, nil, false
+	r.guard, r.armedOne, r.wanted, r.ahead = nil, nil, false, nil
 	r.mu.Unlock()
 	if g != nil {
 		g.Close()

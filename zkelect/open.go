@@ -31,15 +31,13 @@ type term struct {
 	// not known.
 	rec     *record
 	version int32
-
-	listed *glance // after the opening; nil where the queue was listed before
 }
 
 // open opens the term of a candidate that is first in the queue: it returns an
 // open term, or says why the queueing is over. See place.opening for the multi.
 func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, error) {
 	t := &term{sess: c.sess, name: name, first: c.now(), unanswered: c.budget().unanswered()}
-	ahead, unlisted := known.entry, known.rec != nil
+	ahead := known.entry
 	armed := ahead != nil
 	doubt := false // an opening of ours was not answered
 	for sent := ahead; ; sent = nil {
@@ -66,9 +64,6 @@ func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, e
 				return nil, err
 			}
 			if rec.names(name) {
-				if unlisted || ahead != nil {
-					t.listed = &glance{err: errNoAnswer} // which confirm asks for again
-				}
 				return c.adopt(ctx, t, rec)
 			}
 			said := rec.concluded(c.unsaid)
@@ -91,13 +86,7 @@ func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, e
 			}
 			sent = c.opens(name, rec)
 			// The caller's wish to stop does not cut it short: the answer matters.
-			s, all := c.prompt(), context.WithoutCancel(ctx)
-			if unlisted {
-				inOrder(all, s, func(ctx context.Context) { sent.send(ctx, c.place, s, name, version) },
-					func(ctx context.Context) { sent.list(ctx, c.place, s) })
-			} else {
-				sent.send(all, c.place, s, name, version)
-			}
+			sent.send(context.WithoutCancel(ctx), c.place, c.prompt(), name, version)
 		}
 		t.connection = sent.connection
 		switch op, err := failedOp(sent.res), sent.err; {
@@ -105,7 +94,7 @@ func (c *Candidate) open(ctx context.Context, name string, known turn) (*term, e
 			t.opened = sent.at
 			stat := sent.res[opSide].Stat
 			sent.next.stamped(msTime(stat.Mtime), stat.Mzxid)
-			t.rec, t.version, t.listed = sent.next, stat.Version, sent.listed
+			t.rec, t.version = sent.next, stat.Version
 			t.unclean, t.missing = sent.next.Unclean, sent.next.Missing
 			c.opened(t, stat.Mzxid, msTime(stat.Mtime))
 			c.tellAgain(sent.next)
@@ -138,7 +127,6 @@ type opening struct {
 	connection int
 	res        []zk.MultiResponse
 	err        error
-	listed     *glance // nil where the queue was listed before
 }
 
 // opens is an opening by the queue node of this name that is about to be sent.

@@ -69,7 +69,7 @@ func (c *Candidate) take(ctx context.Context) (name string, err error) {
 		case stat.EphemeralOwner == c.sess.id():
 			c.cfg.emit(EventJoined, slog.String("node", c.place.latch))
 			c.learnTick()
-			c.host.near()
+			c.host.near(name)
 			return name, nil
 		case c.cfg.NoWait:
 			return "", c.conflict(printable(data), 0)

@@ -67,7 +67,7 @@ func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
 	if child.BestEffort {
 		c.cfg.emit(EventBestEffort)
 	}
-	r.near() // as long as nobody is known to stand before us
+	r.near("") // as long as nobody is known to stand before us
 	done := make(chan struct{})
 	go r.passSignals(done)
 	defer close(done)
@@ -116,6 +116,7 @@ type runner struct {
 	closed *child.Guard // the last that was ended
 	// armedOne is the guard that knows the term: the same, unless that has died.
 	armedOne *child.Guard
+	ahead    *arming // of the opening that is to come; nil without one
 }
 
 // start is called when leadership is certain.
