@@ -55,7 +55,7 @@ const (
 	EventRetry                   // a server or a step failed and is tried again: error
 )
 
-var kinds = map[Kind]struct {
+var kinds = [...]struct {
 	text  string
 	level slog.Level
 }{
@@ -104,11 +104,24 @@ var kinds = map[Kind]struct {
 	EventRetry:       {"trying again", slog.LevelDebug},
 }
 
+// known tells whether the kind is one of the above.
+func (k Kind) known() bool { return k >= 0 && int(k) < len(kinds) }
+
 // String is the event in words.
-func (k Kind) String() string { return kinds[k].text }
+func (k Kind) String() string {
+	if !k.known() {
+		return ""
+	}
+	return kinds[k].text
+}
 
 // Level is how much the event matters to a person.
-func (k Kind) Level() slog.Level { return kinds[k].level }
+func (k Kind) Level() slog.Level {
+	if !k.known() {
+		return slog.LevelInfo
+	}
+	return kinds[k].level
+}
 
 // Event is one thing that happened, with its numbers. Keys are stable.
 type Event struct {

@@ -22,7 +22,7 @@ const (
 	Stopping               // its term is open and its work is asked to end
 )
 
-var names = map[Role]string{Connecting: "connecting", Waiting: "waiting", Leading: "leading", Stopping: "stopping"}
+var names = [...]string{Connecting: "connecting", Waiting: "waiting", Leading: "leading", Stopping: "stopping"}
 
 // String is the role in a word, which is stable.
 func (r Role) String() string { return names[r] }
