@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/signal"
 	"path"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -58,6 +60,7 @@ type runFlags struct {
 	conflict int
 	listen   string
 	dryRun   bool
+	begun    *time.Timer // see beFrugal
 }
 
 // runEnd is how a run ended that got past its flags.
@@ -155,6 +158,9 @@ func (p *program) runAction(f *runFlags, args []string) error {
 	case len(command) == 0:
 		return p.usage("no command to run; give one after the flags: zkelect run [flags] -- CMD")
 	}
+	if p.alone {
+		f.beFrugal()
+	}
 	f.cfg.NoWait = f.cfg.NoWait || f.wait.Given && f.cfg.Wait == 0
 	f.cfg.Command = command
 
@@ -214,6 +220,37 @@ func (p *program) runAction(f *runFlags, args []string) error {
 	return end
 }
 
+// beginning is how long a run starts for, with room.
+const beginning = 3 * time.Second
+
+// beFrugal has Go's runtime do no more than a run is worth, where the environment
+// doesn't say otherwise. Two processors are enough for what mostly waits, one of which
+// the start of a process holds: more are threads that wake each other, and memory.
+func (f *runFlags) beFrugal() {
+	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) > 2 {
+		runtime.GOMAXPROCS(2)
+	}
+	if os.Getenv("GOGC") == "" {
+		// The client library's buffers, of which little is ever used, would have the start
+		// collect garbage. It is done when nobody waits for it: a waiter leaves so little
+		// that else the first time would come with its term.
+		debug.SetGCPercent(150)
+		f.begun = time.AfterFunc(beginning, func() {
+			debug.SetGCPercent(100)
+			debug.FreeOSMemory()
+		})
+	}
+}
+
+// polled is called when somebody asks at --listen. Who does so all day leaves garbage all
+// day: collected from 2 MB on, not 4.
+func (f *runFlags) polled() {
+	if f.begun != nil {
+		f.begun.Stop()
+		debug.SetGCPercent(50)
+	}
+}
+
 // serve answers at --listen what is known of the run. The address is taken before
 // anybody is disturbed.
 func (f *runFlags) serve(log *slog.Logger, version string) (*serve.Board, *serve.Server, error) {
@@ -224,11 +261,11 @@ func (f *runFlags) serve(log *slog.Logger, version string) (*serve.Board, *serve
 	board := serve.NewBoard(f.cfg.Config, version)
 	f.cfg.Candidate = board.Contends
 	log.Info("listening", "address", server.Address(), "path", f.path)
-	if os.Getenv("GOGC") == "" {
-		// Who polls all day leaves garbage all day: collected from 2 MB on, not 4.
-		debug.SetGCPercent(50)
-	}
-	server.Serve(log, board.Page)
+	first := sync.OnceFunc(f.polled)
+	server.Serve(log, func(path string) *serve.Page {
+		first()
+		return board.Page(path)
+	})
 	return board, server, nil
 }
 

@@ -22,6 +22,7 @@ import (
 
 func main() {
 	p := newProgram(os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+	p.alone = true
 	os.Exit(p.main(os.Args))
 }
 
@@ -136,6 +137,7 @@ type program struct {
 	getenv  func(string) string
 	app     *cli.App
 	command string // the one that runs
+	alone   bool   // in this process, whose Go runtime is ours to set
 	made    []*settings
 
 	run    func(context.Context, zkelect.RunConfig) (zkelect.Outcome, error)
