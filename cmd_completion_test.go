@@ -106,8 +106,7 @@ func TestCompletionScripts(t *testing.T) {
 
 // Values asks each flag with a word that it must refuse.
 func TestEveryFlagCanBeAskedForItsValues(t *testing.T) {
-	p := newProgram(nil, nil, nil, func(string) string { return "" })
-	for _, c := range p.app.Commands {
+	for _, c := range allCommands() {
 		for _, f := range c.Flags {
 			if f := f.(*cmdline.Flag); f.TakesValue() && f.Set("\x00") == nil {
 				t.Errorf("%s --%s takes it", c.Name, f.Name)

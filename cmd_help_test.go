@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,10 +19,9 @@ func TestManualPages(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	p := newProgram(nil, io.Discard, io.Discard, os.Getenv)
 	want := []string{"zkelect.1"}
-	for _, c := range p.app.VisibleCommands() {
-		if len(c.Flags) == 0 {
+	for _, c := range allCommands() {
+		if c.Hidden || len(c.Flags) == 0 {
 			continue
 		}
 		name := "zkelect-" + c.Name + ".1"

@@ -72,7 +72,7 @@ func TestDocsNameFilesThatExist(t *testing.T) {
 
 func TestDocsNameFlagsAndVariablesThatExist(t *testing.T) {
 	known := map[string]bool{}
-	for _, c := range newProgram(nil, nil, nil, os.Getenv).app.Commands {
+	for _, c := range allCommands() {
 		for _, f := range c.Flags {
 			known[f.Names()[0]] = true
 			for _, v := range f.(cli.DocGenerationFlag).GetEnvVars() {

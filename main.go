@@ -170,8 +170,23 @@ func newProgram(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) s
 		// Only main exits.
 		ExitErrHandler: func(*cli.Context, error) {},
 		Action:         p.noCommand,
-		Commands: []*cli.Command{p.runCommand(), p.statusCommand(), p.resignCommand(), p.helpCommand(), p.versionCommand(),
-			p.completionCommand(), p.completeCommand()},
+	}
+	return p
+}
+
+// load makes the commands: only the one of that name, if it is one that works, since a
+// start is to do nothing for the others; else all of them.
+func (p *program) load(name string) {
+	switch name {
+	case "run":
+		p.app.Commands = []*cli.Command{p.runCommand()}
+	case "status":
+		p.app.Commands = []*cli.Command{p.statusCommand()}
+	case "resign":
+		p.app.Commands = []*cli.Command{p.resignCommand()}
+	default:
+		p.app.Commands = []*cli.Command{p.runCommand(), p.statusCommand(), p.resignCommand(), p.helpCommand(), p.versionCommand(),
+			p.completionCommand(), p.completeCommand()}
 	}
 	for _, c := range p.app.Commands {
 		c.HideHelp, c.SkipFlagParsing = true, true
@@ -185,12 +200,16 @@ func newProgram(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) s
 			return err
 		}
 	}
-	return p
 }
 
 // main runs the command line, says on standard error why it failed, and
 // returns the exit code.
 func (p *program) main(args []string) int {
+	name := ""
+	if len(args) > 1 {
+		name = args[1]
+	}
+	p.load(name)
 	err := p.app.Run(args)
 	if p.stdout.Err != nil && (err == nil || errors.Is(err, errNo)) {
 		err = fmt.Errorf("write to standard output: %w", p.stdout.Err)

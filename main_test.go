@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/urfave/cli/v2"
 
 	"zkelect/zkelect"
 )
@@ -166,12 +169,21 @@ func TestUsageErrorOfAVariableNamesIt(t *testing.T) {
 	}
 }
 
+func allCommands() []*cli.Command {
+	p := newProgram(nil, io.Discard, io.Discard, os.Getenv)
+	p.load("")
+	return p.app.Commands
+}
+
 func TestHelpAndVersion(t *testing.T) {
 	var c call
 	lines := []string{"help", "--help", "-h", "help run", "run --help", "run -h", "run -nqh", "help status",
 		"status /x --help", "help resign", "resign -h", "help help", "help version", "version --help", "version", "--version", "-v"}
 	texts := []string{programHelp}
-	for _, command := range newProgram(nil, nil, nil, os.Getenv).app.VisibleCommands() {
+	for _, command := range allCommands() {
+		if command.Hidden {
+			continue
+		}
 		lines, texts = append(lines, "help "+command.Name, command.Name+" --help"), append(texts, command.Description)
 		if command.Name != "version" && !strings.Contains(command.Description, "Examples:\n  ") {
 			t.Errorf("the help of %s has no examples", command.Name)
