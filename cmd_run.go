@@ -26,6 +26,7 @@ import (
 	"zkelect/zkelect"
 	"zkelect/zkelect/cmdline"
 	"zkelect/zkelect/notify"
+	"zkelect/zkelect/resident"
 	"zkelect/zkelect/role"
 	"zkelect/zkelect/serve"
 	"zkelect/zkelect/show"
@@ -211,7 +212,7 @@ func (p *program) runAction(f *runFlags, args []string) error {
 		}
 		systemd := notify.New(notify.Options{Log: log, StopTimeout: f.cfg.StopTimeout})
 		f.cfg.Pulse = systemd.Pulse()
-		f.cfg.Observer = following(f.cfg.Observer, append(listeners, systemd.Observe))
+		f.cfg.Observer = following(f.cfg.Observer, append(listeners, systemd.Observe, new(resident.Keeper).Observe))
 		outcome, err = p.run(context.Background(), f.cfg)
 		systemd.Close("ended: " + string(outcome.Cause))
 	}

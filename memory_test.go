@@ -101,6 +101,40 @@ func (p binary) end() {
 	_ = p.Wait()                          // by that signal
 }
 
+// TestWaiterIsSmall: what a waiter in the middle of a queue holds resident, with what is
+// mapped of the program: see package resident.
+func TestWaiterIsSmall(t *testing.T) {
+	t.Parallel()
+	const most = 8 << 10
+	servers := zktest.Shared(t).Chroot(t)
+	leader := startBinary(t, servers, "msg=started")
+	defer leader.end()
+	var waiters []binary
+	for range 3 {
+		w := startBinary(t, servers, "msg=waiting")
+		defer w.end()
+		waiters = append(waiters, w)
+	}
+	var held memory
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		if held = memoryOf(t, waiters[1].Process.Pid); held.resident <= most {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it holds %d kB, want at most %d", held.resident, most)
+		}
+	}
+	time.Sleep(12 * time.Second) // in which it pings
+	held = memoryOf(t, waiters[1].Process.Pid)
+	t.Logf("a waiter holds %d kB resident, %d of them its own", held.resident, held.private)
+	if held.resident > most {
+		t.Errorf("want at most %d kB", most)
+	}
+	if guardOf(waiters[1].Process.Pid) != 0 {
+		t.Error("it has a guard, though it is not the next")
+	}
+}
+
 // BenchmarkMemory measures what elector and guard hold together while leading,
 // and a waiter, as users run them. Medians, in kB.
 func BenchmarkMemory(b *testing.B) {
