@@ -225,11 +225,12 @@ func (p *program) runAction(f *runFlags, args []string) error {
 const beginning = 3 * time.Second
 
 // beFrugal has Go's runtime do no more than a run is worth, where the environment
-// doesn't say otherwise. Two processors are enough for what mostly waits, one of which
-// the start of a process holds: more are threads that wake each other, and memory.
+// doesn't say otherwise. What mostly waits needs one processor: more are threads that
+// wake each other, and memory. The start of the guard holds it for a millisecond, when
+// this process leads nothing.
 func (f *runFlags) beFrugal() {
-	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) > 2 {
-		runtime.GOMAXPROCS(2)
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
 	}
 	if os.Getenv("GOGC") == "" {
 		// The client library's buffers, of which little is ever used, would have the start

@@ -35,13 +35,14 @@ type Work interface {
 // host is told what whoever runs the works has to know. near, far and
 // leased may not block.
 type host interface {
-	// near: this candidate leads next; or at once, by the queue node of this name, if
-	// that is given. It may be told again.
+	// near: this candidate leads next; or at once, by the queue node of this name (or
+	// beginning, before the servers have numbered it), if that is given. It may be told
+	// again.
 	near(name string)
 	// far: others lead before. It may be told again.
 	far()
 	// armed returns when the death of this process would end the work and close
-	// the term, which is about to be opened by the queue node of this name.
+	// the term, which is about to be opened by the queue node of this name or beginning.
 	armed(ctx context.Context, name string) error
 	// leased tells the lease in force: whoever hears nothing more has the work
 	// stopped at stop, killed at kill and dead at end. The next word comes before
@@ -294,8 +295,12 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 		return nil, err
 	}
 	var seen *sight
+	uuid := newUUID(c.hostPID)
 	if !c.prepared {
 		var err error
+		if c.enters() {
+			c.host.near(c.cfg.Recipe.prefix(uuid))
+		}
 		if seen, err = c.arrive(ctx); err != nil {
 			return nil, err
 		}
@@ -304,7 +309,7 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 	if err := c.place.room(ctx, c.sess, seen); err != nil {
 		return nil, err
 	}
-	name, turn, err := c.queue(ctx, seen)
+	name, turn, err := c.queue(ctx, seen, uuid)
 	if err != nil {
 		return nil, err
 	}
@@ -329,14 +334,14 @@ func (c *Candidate) attempt(ctx context.Context) (*term, error) {
 }
 
 // queue returns when the candidate is first, with the name of its queueing.
-func (c *Candidate) queue(ctx context.Context, seen *sight) (name string, first turn, err error) {
+func (c *Candidate) queue(ctx context.Context, seen *sight, uuid string) (name string, first turn, err error) {
 	switch {
 	case c.cfg.Recipe == RecipePlain:
 		name, err = c.take(ctx)
-	case seen != nil && c.unhindered(seen):
-		name, first, err = c.enter(ctx, seen)
+	case seen != nil && c.enters() && seen.free():
+		name, first, err = c.enter(ctx, seen, uuid)
 	default:
-		name, err = c.join(ctx)
+		name, err = c.join(ctx, uuid)
 	}
 	if err == nil {
 		err = c.noteJoined(ctx, name)

@@ -73,6 +73,11 @@ const unreachableAfter = 5 * time.Second
 
 // newSession connects. The error tells of each server what was wrong with it.
 func newSession(ctx context.Context, cfg *Config) (*zkSession, error) {
+	return newSessionBeside(ctx, cfg, nil)
+}
+
+// newSessionBeside calls asked, if not nil, while the servers are about to answer.
+func newSessionBeside(ctx context.Context, cfg *Config, asked func()) (*zkSession, error) {
 	cs, err := ParseConnectString(cfg.Servers)
 	if err != nil {
 		return nil, err
@@ -86,7 +91,7 @@ func newSession(ctx context.Context, cfg *Config) (*zkSession, error) {
 		changed: make(chan struct{}),
 		watches: make(map[watch]chan zk.EventType),
 	}
-	s.link.Watching = s.watching
+	s.link.Watching, s.link.Asked = s.watching, asked
 	if cfg.TLS != nil {
 		s.link.Secure, s.link.Failed = cfg.secure, s.failed
 	}

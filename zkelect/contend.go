@@ -19,9 +19,9 @@ import (
 // The reply to a create can be lost. Then the node is looked for by its UUID
 // and its owner before it is made again, and where two came about all but the
 // lowest are deleted: an orphan of ours would block our own place.
-func (c *Candidate) join(ctx context.Context) (string, error) {
+func (c *Candidate) join(ctx context.Context, uuid string) (string, error) {
 	c.joined.asked = cmp.Or(c.joined.asked, c.now())
-	return c.joinAs(ctx, newUUID(c.hostPID), false)
+	return c.joinAs(ctx, uuid, false)
 }
 
 // joinAs is join under a UUID, by which a node may have been made already if that is in

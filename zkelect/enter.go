@@ -99,11 +99,13 @@ func (l *glance) over(err error) {
 	close(l.done)
 }
 
-// unhindered tells whether nothing is known that keeps the candidate from leading at once.
-func (c *Candidate) unhindered(seen *sight) bool {
-	return len(seen.children) == 0 && seen.rec != nil && seen.rec.Hold == nil &&
-		c.cfg.SkipIfRunWithin == 0 // which needs the time of the queue node
+// enters tells whether the candidate may enter an empty queue and open at once.
+func (c *Candidate) enters() bool {
+	return c.cfg.Recipe != RecipePlain && c.cfg.SkipIfRunWithin == 0 // which needs the time of the queue node
 }
+
+// free tells whether nothing is known that keeps anybody from leading at once.
+func (s *sight) free() bool { return len(s.children) == 0 && s.rec != nil && s.rec.Hold == nil }
 
 // enter queues and opens at once, where nobody else is there and nothing is in the way.
 //
@@ -112,16 +114,16 @@ func (c *Candidate) unhindered(seen *sight) bool {
 // has come since. Where another came, the opening checks a node that does not exist, and
 // will never: the name holds the UUID of this queueing. The list, which is answered
 // before any work starts, does not rely on how servers number.
-func (c *Candidate) enter(ctx context.Context, seen *sight) (name string, first turn, err error) {
+func (c *Candidate) enter(ctx context.Context, seen *sight, uuid string) (name string, first turn, err error) {
 	next := int64(0)
 	if seen.latch != nil {
 		next = nextSequence(seen.latch)
 	} else if err := c.place.ensure(ctx, c.sess, c.place.latch); err != nil {
 		return "", turn{}, err
 	}
-	uuid := newUUID(c.hostPID)
-	expected := c.cfg.Recipe.prefix(uuid) + fmt.Sprintf("%010d", next)
-	if err := c.host.armed(ctx, expected); err != nil {
+	prefix := c.cfg.Recipe.prefix(uuid)
+	expected := prefix + fmt.Sprintf("%010d", next)
+	if err := c.host.armed(ctx, prefix); err != nil {
 		return "", turn{}, err
 	}
 	o := c.opens(expected, seen.rec)
@@ -131,7 +133,7 @@ func (c *Candidate) enter(ctx context.Context, seen *sight) (name string, first 
 	s, listed := c.prompt(), newGlance()
 	inOrder(context.WithoutCancel(ctx), s, // the answers matter
 		func(ctx context.Context) {
-			made, missed = s.create(ctx, c.place.node(c.cfg.Recipe.prefix(uuid)), []byte(c.cfg.ID), zk.FlagEphemeralSequential)
+			made, missed = s.create(ctx, c.place.node(prefix), []byte(c.cfg.ID), zk.FlagEphemeralSequential)
 		},
 		func(ctx context.Context) { o.send(ctx, c.place, s, expected, seen.version) },
 		func(ctx context.Context) { listed.look(ctx, c.place, s) },
@@ -145,7 +147,7 @@ func (c *Candidate) enter(ctx context.Context, seen *sight) (name string, first 
 			name, err = c.joinAs(ctx, uuid, true)
 		}
 	default: // and so the opening has failed, and nothing of ours is there
-		name, err = c.join(ctx)
+		name, err = c.join(ctx, newUUID(c.hostPID))
 	}
 	if err != nil || name != expected {
 		return name, turn{}, err

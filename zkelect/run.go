@@ -67,7 +67,10 @@ func Run(ctx context.Context, cfg RunConfig) (Outcome, error) {
 	if child.BestEffort {
 		c.cfg.emit(EventBestEffort)
 	}
-	r.near("") // as long as nobody is known to stand before us
+	// As long as nobody is known to stand before us the guard is on its way, and in
+	// nobody's: it is made while the servers make the session.
+	beside := sync.OnceFunc(func() { r.near("") })
+	c.connect = func(ctx context.Context, cfg *Config) (session, error) { return newSessionBeside(ctx, cfg, beside) }
 	done := make(chan struct{})
 	go r.passSignals(done)
 	defer close(done)

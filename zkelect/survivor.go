@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -45,7 +47,9 @@ type will struct {
 	Auth    *Auth         `json:"auth,omitempty"`
 	TLS     *TLS          `json:"tls,omitempty"` // names of files, not their content
 	Timeout time.Duration `json:"timeout"`       // of the elector's session
-	Node    string        `json:"node"`          // the name of its queue node
+	// Node is the name of its queue node; or the beginning, without the number, where the
+	// node was made together with the opening.
+	Node string `json:"node"`
 }
 
 // will is the will, encoded, of a candidate that is about to open a term under
@@ -136,10 +140,37 @@ func execute(ctx context.Context, w will) error {
 	}
 }
 
+// complete finds the number of the queue node, if the elector did not know it yet, by
+// the one node whose name has its UUID. Node is "" where there is none.
+func (w *will) complete(ctx context.Context, p place, s prompt) error {
+	if parseNode(w.Node).sequence >= 0 {
+		return nil
+	}
+	q, err := p.list(ctx, s)
+	i := slices.IndexFunc(q, func(n nodeName) bool { return strings.HasPrefix(n.name, w.Node) })
+	if err != nil || i >= 0 {
+		if i >= 0 {
+			w.Node = q[i].name
+		}
+		return err
+	}
+	// Deleted by others; its term may be open all the same.
+	rec, _, err := p.readRecord(ctx, s)
+	if err == nil && rec.Term != nil && strings.HasPrefix(rec.Term.Node, w.Node) {
+		w.Node = rec.Term.Node
+		return nil
+	}
+	w.Node = ""
+	return err
+}
+
 // close is execute in one session. The tree of the term is dead, and its elector
 // sends nothing more; but an opening that it has sent may still be under way.
 func (w will) close(ctx context.Context, sess session, recipe Recipe) error {
 	p, s := placeOf(w.Path, recipe), prompt{sess, budget{timeout: sess.timeout()}.unanswered()}
+	if err := w.complete(ctx, p, s); err != nil || w.Node == "" {
+		return err
+	}
 	unqueued := false
 	unqueue := func(ctx context.Context) (again bool, err error) {
 		if unqueued {

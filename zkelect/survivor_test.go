@@ -30,7 +30,7 @@ func (e *election) joined(cfg CandidateConfig) *elector {
 	noError(e.t, c.ensureSession(ctx))
 	e.t.Cleanup(func() { c.sess.close(0) })
 	noError(e.t, c.place.prepare(ctx, c.sess))
-	name, err := c.join(ctx)
+	name, err := c.join(ctx, newUUID(false))
 	noError(e.t, err)
 	a := &elector{election: e, c: c, name: name}
 	noError(e.t, json.Unmarshal(c.will(name), &a.will))

@@ -107,6 +107,9 @@ func (c *conn) noteEnd(err error) {
 // writes a request in one piece: length, xid, type.
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
+	if !c.shaken && c.link.Asked != nil {
+		c.link.Asked()
+	}
 	if len(p) >= 12 && c.shaken {
 		switch op := binary.BigEndian.Uint32(p[8:]); {
 		case op == opPing:

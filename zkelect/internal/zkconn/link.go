@@ -28,6 +28,9 @@ type Link struct {
 	// Failed, if not nil, is told of each connection that failed: refused, or
 	// ended before it had a session. It must return at once.
 	Failed func(server string, err error)
+	// Asked, if not nil, is called when a server has been asked for a session, and before
+	// it can have answered. It must return at once.
+	Asked func()
 	// Secure, if not nil, has all connections made by TLS.
 	Secure Secure
 
