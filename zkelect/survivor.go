@@ -161,6 +161,9 @@ func (w *will) complete(ctx context.Context, p place, s prompt) error {
 		return nil
 	}
 	w.Node = ""
+	if errors.Is(err, zk.ErrNoNode) {
+		err = nil // there is no side node either
+	}
 	return err
 }
 

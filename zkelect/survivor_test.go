@@ -324,3 +324,53 @@ func TestSurvivorMayNot(t *testing.T) {
 		t.Error("live is gone")
 	}
 }
+
+// The will of an elector that was about to make its node names it by its UUID alone.
+func TestSurvivorFindsItsNode(t *testing.T) {
+	t.Parallel()
+	numbers := "0123456789"
+	for name, test := range map[string]func(*elector){
+		"open": func(a *elector) {
+			b := a.heir(a.steady("b"))
+			since := time.Now()
+			a.die()
+			a.survived()
+			a.leads(b, since)
+			a.mustHaveDied()
+		},
+		"queue node gone": func(a *elector) {
+			noError(a.t, a.eye.Delete(a.abs(a.node(a.name)), -1))
+			a.die()
+			a.survived()
+			a.mustHaveDied()
+			if a.see(a.live) != nil {
+				a.t.Error("live stands")
+			}
+		},
+		"another's UUID": func(a *elector) {
+			a.will.Node = a.c.cfg.Recipe.prefix(newUUID(false))
+			before := string(a.record().encode())
+			a.survived()
+			if after := string(a.record().encode()); after != before || a.see(a.node(a.name)) == nil || a.see(a.live) == nil {
+				a.t.Errorf("%s\nbecame %s", before, after)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newElection(t, zktest.Shared(t))
+			a := e.opened(e.steady("a"))
+			a.will.Node = strings.TrimRight(a.will.Node, numbers)
+			test(a)
+		})
+	}
+	t.Run("joined", func(t *testing.T) {
+		t.Parallel()
+		e := newElection(t, zktest.Shared(t))
+		a := e.joined(e.steady("a"))
+		a.will.Node = strings.TrimRight(a.will.Node, numbers)
+		a.die()
+		a.survived()
+		a.mustBeClosed()
+	})
+}
