@@ -68,7 +68,13 @@ model: ## check the protocol's model with spin (docs/model), a minute
 lint: ## what .ci/run checks besides the tests
 	.ci/run lint
 
-bench: ## run the benchmarks
+# Alone on the machine, please: it takes about ten minutes (BENCH_N=3: thrice that).
+bench: ## zkelect beside a floor and its peers: the tables in docs/performance.md
+	.ci/install bench
+	$(MAKE) build
+	go run ./testdata/bench
+
+bench-go: ## the Go benchmarks of the inner parts, as benchstat reads them
 	.ci/install test
 	$(MAKE) build
 	go test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...
@@ -130,4 +136,4 @@ clean: ## remove what build, man and package made
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
 
-.PHONY: all build demo test soak matrix chaos model lint bench fuzz fresh install man package package-test clean help
+.PHONY: all build demo test soak matrix chaos model lint bench bench-go fuzz fresh install man package package-test clean help

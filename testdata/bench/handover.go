@@ -1,0 +1,262 @@
+package main
+
+import (
+	"fmt"
+	"log"
+	"syscall"
+	"time"
+
+	"zkelect/zkelect/zktest"
+)
+
+// resignLabel is zkelect whose leader is asked to resign.
+const resignLabel = "zkelect-resign"
+
+// zkelect30 is zkelect with its own session timeout.
+const zkelect30 = "zkelect-30s"
+
+// variant is a contender under another label, in elections of its own.
+func (b *bench) variant(of, label string, session time.Duration) *contender {
+	c := *b.contender(of)
+	c.label, c.session = label, session
+	return &c
+}
+
+// pairs are elections with a leader and a waiter, of all these contenders.
+func (b *bench) pairs(phase string, proxied bool, cs []*contender) (es elections, err error) {
+	for _, c := range cs {
+		e, err := b.newElection(c, phase, proxied)
+		if err != nil {
+			return nil, err
+		}
+		es = append(es, e)
+	}
+	if err := es.open(); err != nil {
+		es.close()
+		return nil, err
+	}
+	return es, nil
+}
+
+// handovers measures how long nobody's command is there when the leader's has ended by
+// itself, and when the leader is asked to resign.
+func (b *bench) handovers() error {
+	cs := append(b.contenders[:len(b.contenders):len(b.contenders)], b.variant(zkelectLabel, resignLabel, session))
+	es, err := b.pairs("handover", false, cs)
+	if err != nil {
+		return err
+	}
+	defer es.close()
+	for round := range b.rounds(20) {
+		time.Sleep(settle)
+		for _, e := range rotated(es, round) {
+			t, err := e.change(func(_ *member, command life) (int64, error) {
+				at := zktest.Stamp()
+				if e.label == resignLabel {
+					_, err := b.launch([]string{b.zkelect, "resign", "--quiet", "--servers", b.zk.Addr(), e.path})
+					return at, err
+				}
+				return at, syscall.Kill(command.pid, syscall.SIGUSR1)
+			})
+			if err != nil {
+				return err
+			}
+			if t.end == 0 || t.overlapped { // by the end of a session, on a machine that is too busy
+				log.Printf("%s: two commands at a time, which counts for no hand-over", e.path)
+				continue
+			}
+			b.add(e.label, "handover", millis(time.Duration(t.begin-t.end)))
+			b.add(e.label, "handover.cause", millis(time.Duration(t.begin-t.cause)))
+		}
+		if err := es.refill(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kills measures how long it takes after the leader's process is killed until the
+// waiter's command is there.
+func (b *bench) kills() error {
+	var quick, slow []*contender
+	for _, c := range b.contenders {
+		switch {
+		case c.server == noServer: // its command goes on, and keeps the lock
+		case b.small && c.label != zkelectLabel: // to wait for the end of one session will do
+		case c.label == zkelectLabel:
+			quick = append(quick, c, b.variant(zkelectLabel, zkelect30, 30*time.Second))
+		default:
+			slow = append(slow, c)
+		}
+	}
+	es, err := b.pairs("kill", false, append(quick, slow...))
+	if err != nil {
+		return err
+	}
+	defer es.close()
+	fast, others := es[:len(quick)], es[len(quick):]
+	for round := range b.rounds(5) {
+		time.Sleep(settle)
+		// Those that take milliseconds come first and one at a time, the others wait for
+		// the ends of sessions beside each other.
+		for again := range b.rounds(4) {
+			if again > 0 {
+				if err := fast.refill(); err != nil {
+					return err
+				}
+				time.Sleep(settle)
+			}
+			for _, e := range rotated(fast, again) {
+				if err := e.killed(); err != nil {
+					return err
+				}
+			}
+		}
+		if err := others.each((*election).killed); err != nil {
+			return err
+		}
+		if round < b.rounds(5)-1 {
+			if err := es.refill(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (e *election) killed() error {
+	t, err := e.change(func(leader *member, _ life) (int64, error) {
+		at := zktest.Stamp()
+		leader.kill()
+		return at, nil
+	})
+	if err != nil {
+		return err
+	}
+	e.b.add(e.label, "kill", millis(time.Duration(t.begin-t.cause)))
+	e.b.addOverlap(e.label, "kill", t)
+	return nil
+}
+
+func (b *bench) addOverlap(label, measure string, t turn) {
+	n := 0.0
+	if t.overlapped {
+		n = 1
+	}
+	b.add(label, measure+".overlap", n)
+}
+
+// losses measures how long it takes after the leader's host has fallen silent until the
+// waiter's command is there, and how long after the ensemble has given the leader up.
+func (b *bench) losses() error {
+	var cs []*contender
+	for _, c := range b.contenders {
+		if c.server != noServer && (!b.small || c.label == zkelectLabel || c.label == floorLabel) {
+			cs = append(cs, c)
+		}
+	}
+	es, err := b.pairs("loss", true, cs)
+	if err != nil {
+		return err
+	}
+	defer es.close()
+	rounds := b.rounds(7)
+	for round := range rounds {
+		// At different times after the last ping.
+		time.Sleep(2*settle + time.Duration(round)*session/time.Duration(3*rounds))
+		if err := es.each((*election).lost); err != nil {
+			return err
+		}
+		if round < rounds-1 {
+			if err := es.refill(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (e *election) lost() error {
+	var gone <-chan zktest.Moment
+	stop := func() {}
+	defer func() { stop() }()
+	t, err := e.change(func(leader *member, _ life) (int64, error) {
+		if e.server == zooKeeper {
+			stop()
+			node, err := e.first()
+			if err != nil {
+				return 0, err
+			}
+			if gone, stop, err = zktest.WatchDeletion(e.b.zk.Addr(), node); err != nil {
+				stop = func() {}
+				return 0, err
+			}
+		}
+		at := zktest.Stamp()
+		leader.proxy.Cut()
+		return at, nil
+	})
+	if err != nil {
+		return err
+	}
+	e.b.add(e.label, "loss", millis(time.Duration(t.begin-t.cause)))
+	e.b.addOverlap(e.label, "loss", t)
+	if gone != nil {
+		select {
+		case expired := <-gone:
+			e.b.add(e.label, "loss.after", millis(time.Duration(t.begin-expired.Boot)))
+		case <-time.After(patience):
+			return fmt.Errorf("%s: nobody has seen the leader's node go", e.label)
+		}
+	}
+	return nil
+}
+
+// traffic counts what a waiter says when it joins, and what waiter and leader say while
+// nothing happens.
+func (b *bench) traffic() error {
+	var cs []*contender
+	for _, c := range b.contenders {
+		if c.server != noServer {
+			cs = append(cs, c)
+		}
+	}
+	es, err := b.pairs("traffic", true, cs)
+	if err != nil {
+		return err
+	}
+	defer es.close()
+	time.Sleep(2 * time.Second) // for what comes after the join
+	for _, e := range es {
+		up, down := e.members[1].proxy.Traffic()
+		b.add(e.label, "join.bytes", float64(up+down))
+		if e.server == zooKeeper {
+			b.add(e.label, "join.requests", float64(len(e.members[1].proxy.Requests(spoken))))
+		}
+	}
+	before := map[*member]int64{}
+	for _, e := range es {
+		for _, m := range e.members {
+			m.proxy.Forget()
+			up, down := m.proxy.Traffic()
+			before[m] = up + down
+		}
+	}
+	window := 4 * session
+	if b.small {
+		window = time.Second
+	}
+	time.Sleep(window)
+	for _, e := range es {
+		for i, who := range []string{"leader", "waiter"} {
+			p := e.members[i].proxy
+			up, down := p.Traffic()
+			b.add(e.label, who+".bytes/s", float64(up+down-before[e.members[i]])/window.Seconds())
+			if e.server == zooKeeper {
+				b.add(e.label, who+".requests/s", float64(len(p.Requests(nil)))/window.Seconds())
+				b.add(e.label, who+".spoken/s", float64(len(p.Requests(spoken)))/window.Seconds())
+			}
+		}
+	}
+	return nil
+}

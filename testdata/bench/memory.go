@@ -1,0 +1,53 @@
+package main
+
+import "time"
+
+// memories measures what a leader holds, what the one next to lead, and one behind that.
+func (b *bench) memories() error {
+	for range b.rounds(3) {
+		if err := b.weighAll(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) weighAll() error {
+	es, err := b.pairs("memory", false, b.contenders)
+	if err != nil {
+		return err
+	}
+	defer es.close()
+	if err := es.each(func(e *election) error {
+		if err := e.enter(); err != nil {
+			return err
+		}
+		return e.awaitQueue(3)
+	}); err != nil {
+		return err
+	}
+	time.Sleep(2 * time.Second) // for what comes after the join
+	for _, e := range es {
+		if err := e.weigh(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// weigh notes what the members hold, their commands left out.
+func (e *election) weigh() error {
+	all, err := e.lives()
+	if err != nil {
+		return err
+	}
+	command := all[len(all)-1].pid
+	for i, who := range []string{"leader", "next", "waiter"} {
+		m := memoryOf(e.members[i].pid(), command)
+		e.b.add(e.label, who+".resident", m.resident)
+		e.b.add(e.label, who+".private", m.private)
+		e.b.add(e.label, who+".peak", m.peak)
+		e.b.add(e.label, who+".processes", float64(m.processes))
+	}
+	return nil
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"zkelect/zkelect/zktest"
+)
+
+// liveLabel is the floor without the start of a program.
+const liveLabel = "floor-live"
+
+// runs measures `true` under a free lock.
+func (b *bench) runs() error {
+	floor := b.contenders[0]
+	path := "/bench/run-" + liveLabel
+	if err := b.prepare(floor, path); err != nil {
+		return err
+	}
+	live, err := b.newLive(floor, path)
+	if err != nil {
+		return err
+	}
+	defer live.close()
+	for _, c := range b.contenders {
+		if err := b.prepare(c, "/bench/run-"+c.label); err != nil {
+			return err
+		}
+	}
+	for round := range b.warmUp() + b.rounds(40) {
+		took, err := live.once()
+		if err != nil {
+			return err
+		}
+		keep := round >= b.warmUp()
+		if keep {
+			b.add(liveLabel, "run.wall", millis(took))
+		}
+		for _, c := range rotated(b.contenders, round) {
+			r, err := b.measure(c.argv(b, c, b.serverOf(c), "/bench/run-"+c.label, []string{"/bin/true"}))
+			if err != nil {
+				return err
+			}
+			if keep {
+				b.add(c.label, "run.wall", millis(r.own))
+				b.add(c.label, "run.all", millis(r.all))
+				b.add(c.label, "run.cpu", millis(r.cpu))
+				b.add(c.label, "run.peak", r.peak)
+			}
+		}
+	}
+	return nil
+}
+
+// rotated begins with another one each round: what comes first has the machine in another
+// state than what follows.
+func rotated[T any](all []T, round int) []T {
+	n := round % len(all)
+	return append(all[n:len(all):len(all)], all[:n]...)
+}
+
+// ran is what a command took, as `probe run` has it.
+type ran struct {
+	own, all, cpu time.Duration
+	peak          float64 // kB, of the largest process
+	begin         int64
+}
+
+func (b *bench) measure(argv []string) (r ran, err error) {
+	out, err := os.CreateTemp(b.dir, "ran-")
+	if err != nil {
+		return r, err
+	}
+	file := out.Name()
+	defer os.Remove(file)
+	if err := out.Close(); err != nil {
+		return r, err
+	}
+	p, err := b.launch(append([]string{b.built("probe"), "run", file}, argv...))
+	if err != nil {
+		return r, err
+	}
+	select {
+	case <-p.done:
+	case <-time.After(2 * patience):
+		return r, fmt.Errorf("%s: it does not end", strings.Join(argv, " "))
+	}
+	line, err := os.ReadFile(file)
+	if err != nil {
+		return r, fmt.Errorf("%w: %s", err, &p.said)
+	}
+	var code, own, all, cpu int64
+	if _, err := fmt.Sscanf(string(line), "ran %d %d %d %d %f %d", &code, &own, &all, &cpu, &r.peak, &r.begin); err != nil {
+		return r, fmt.Errorf("%q: %w", line, err)
+	}
+	if code != 0 {
+		return r, fmt.Errorf("%s: exit %d: %s", strings.Join(argv, " "), code, &p.said)
+	}
+	r.own, r.all, r.cpu = time.Duration(own), time.Duration(all), time.Duration(cpu)*time.Microsecond
+	return r, nil
+}
+
+// live is a floor that does its work again and again.
+type live struct {
+	cmd *exec.Cmd
+	in  *bufio.Writer
+	out *bufio.Scanner
+}
+
+func (b *bench) newLive(c *contender, path string) (*live, error) {
+	argv := c.argv(b, c, b.zk.Addr(), path, []string{"/bin/true"})
+	cmd := exec.Command(argv[0], append([]string{"serve"}, argv[1:]...)...)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	return &live{cmd: cmd, in: bufio.NewWriter(in), out: bufio.NewScanner(out)}, start(cmd)
+}
+
+func (l *live) once() (time.Duration, error) {
+	if _, err := fmt.Fprintln(l.in); err != nil {
+		return 0, err
+	}
+	if err := l.in.Flush(); err != nil {
+		return 0, err
+	}
+	if !l.out.Scan() {
+		return 0, fmt.Errorf("the floor has ended: %v", l.out.Err())
+	}
+	var ns int64
+	_, err := fmt.Sscan(l.out.Text(), &ns)
+	return time.Duration(ns), err
+}
+
+func (l *live) close() {
+	_ = l.cmd.Process.Kill()
+	_ = l.cmd.Wait()
+}
+
+// exchange is what a run says to its server.
+func (b *bench) exchanges() error {
+	for _, c := range b.contenders {
+		if c.server == noServer {
+			continue
+		}
+		path := "/bench/exchange-" + c.label
+		if err := b.prepare(c, path); err != nil {
+			return err
+		}
+		for round := range b.warmUp() + 1 {
+			proxy, err := b.proxy(c)
+			if err != nil {
+				return err
+			}
+			_, err = b.measure(c.argv(b, c, proxy.Addr(), path, []string{"/bin/true"}))
+			up, down := proxy.Traffic()
+			requests := proxy.Requests(spoken)
+			proxy.Close()
+			if err != nil {
+				return err
+			}
+			if round >= b.warmUp() {
+				b.add(c.label, "exchange.bytes", float64(up+down))
+				if c.server == zooKeeper {
+					b.add(c.label, "exchange.requests", float64(len(requests)))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// spoken leaves out what comes by the clock.
+func spoken(op zktest.Op) bool { return op.Type != zktest.Ping }
+
+// timeline has zkelect's own requests, in their order, with the times after its start.
+func (b *bench) timeline() error {
+	c := b.contender(zkelectLabel)
+	path := "/bench/timeline"
+	if err := b.prepare(c, path); err != nil {
+		return err
+	}
+	for round := range b.warmUp() + b.rounds(20) {
+		proxy, err := zktest.OpenProxy(b.zk.Addr())
+		if err != nil {
+			return err
+		}
+		mark := filepath.Join(b.dir, "mark")
+		_ = os.Remove(mark)
+		r, err := b.measure(c.argv(b, c, proxy.Addr(), path, []string{b.built("probe"), "mark", mark}))
+		requests := proxy.Requests(spoken)
+		proxy.Close()
+		if err != nil {
+			return err
+		}
+		var child int64
+		text, err := os.ReadFile(mark)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Sscanf(string(text), "mark %d", &child); err != nil {
+			return err
+		}
+		if round < b.warmUp() {
+			continue
+		}
+		seen := map[string]int{}
+		for _, q := range requests {
+			what := wordsOf(q.Op, path)
+			seen[what]++
+			if seen[what] > 1 {
+				what = fmt.Sprintf("%s (%d)", what, seen[what])
+			}
+			b.add("timeline", what, millis(time.Duration(q.At.Boot-r.begin)))
+		}
+		b.add("timeline", "**CMD's first instant**", millis(time.Duration(child-r.begin)))
+		b.add("timeline", "**exit**", millis(r.own))
+	}
+	return nil
+}
+
+// wordsOf shortens what differs from run to run.
+func wordsOf(op zktest.Op, path string) string {
+	if len(op.Ops) > 0 {
+		var parts []string
+		for _, part := range op.Ops {
+			parts = append(parts, wordsOf(part, path))
+		}
+		return "multi: " + strings.Join(parts, ", ")
+	}
+	name, _, _ := strings.Cut(op.String(), " ")
+	if op.Path == "" {
+		return name
+	}
+	dir, base := filepath.Split(op.Path)
+	if strings.HasPrefix(base, "_c_") {
+		base = "OWN NODE"
+	}
+	shown := strings.Replace(dir+base, path, "PATH", 1)
+	shown = strings.Replace(shown, filepath.Dir(path)+"/.zkelect-"+filepath.Base(path), "SIDE NODE", 1)
+	return name + " `" + shown + "`"
+}
