@@ -203,6 +203,18 @@ type turn struct {
 // fault: on a machine that is too busy a server answers too late for a short session.
 var errEarly = errors.New("leadership had changed by itself")
 
+// steady fails where it is not the first member any more that leads.
+func (e *election) steady() error {
+	all, err := e.lives()
+	if err != nil {
+		return err
+	}
+	if n := len(all); n == 0 || !descends(all[n-1].pid, e.members[0].pid()) {
+		return fmt.Errorf("%s: %w", e.path, errEarly)
+	}
+	return nil
+}
+
 // change brings a change of leaders about and waits for it. The member that led is
 // ended then, and whatever it has left. What changed by itself is begun anew.
 func (e *election) change(cause func(leader *member, command life) (at int64, err error)) (t turn, err error) {
@@ -231,8 +243,8 @@ func (e *election) changeOnce(cause func(leader *member, command life) (at int64
 	}
 	n := len(all)
 	leader := e.members[0]
-	if !descends(all[n-1].pid, leader.pid()) {
-		return t, errEarly
+	if err := e.steady(); err != nil {
+		return t, err
 	}
 	if t.cause, err = cause(leader, all[n-1]); err != nil {
 		return t, err

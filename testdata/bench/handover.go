@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"syscall"
@@ -215,6 +216,22 @@ func (e *election) lost() error {
 // traffic counts what a waiter says when it joins, and what waiter and leader say while
 // nothing happens.
 func (b *bench) traffic() error {
+	return again(b.trafficOnce)
+}
+
+// again does something once more where leadership has changed by itself meanwhile.
+func again(f func() error) error {
+	const tries = 3
+	for try := 1; ; try++ {
+		err := f()
+		if !errors.Is(err, errEarly) || try == tries {
+			return err
+		}
+		log.Printf("%v; again", err)
+	}
+}
+
+func (b *bench) trafficOnce() error {
 	var cs []*contender
 	for _, c := range b.contenders {
 		if c.server != noServer {
@@ -227,15 +244,9 @@ func (b *bench) traffic() error {
 	}
 	defer es.close()
 	time.Sleep(2 * time.Second) // for what comes after the join
+	before, joins := map[*member]int64{}, map[*election]int{}
 	for _, e := range es {
-		up, down := e.members[1].proxy.Traffic()
-		b.add(e.label, "join.bytes", float64(up+down))
-		if e.server == zooKeeper {
-			b.add(e.label, "join.requests", float64(len(e.members[1].proxy.Requests(spoken))))
-		}
-	}
-	before := map[*member]int64{}
-	for _, e := range es {
+		joins[e] = len(e.members[1].proxy.Requests(spoken))
 		for _, m := range e.members {
 			m.proxy.Forget()
 			up, down := m.proxy.Traffic()
@@ -248,6 +259,15 @@ func (b *bench) traffic() error {
 	}
 	time.Sleep(window)
 	for _, e := range es {
+		if err := e.steady(); err != nil {
+			return err
+		}
+	}
+	for _, e := range es {
+		b.add(e.label, "join.bytes", float64(before[e.members[1]]))
+		if e.server == zooKeeper {
+			b.add(e.label, "join.requests", float64(joins[e]))
+		}
 		for i, who := range []string{"leader", "waiter"} {
 			p := e.members[i].proxy
 			up, down := p.Traffic()

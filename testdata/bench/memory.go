@@ -5,7 +5,7 @@ import "time"
 // memories measures what a leader holds, what the one next to lead, and one behind that.
 func (b *bench) memories() error {
 	for range b.rounds(3) {
-		if err := b.weighAll(); err != nil {
+		if err := again(b.weighAll); err != nil {
 			return err
 		}
 	}
@@ -27,6 +27,11 @@ func (b *bench) weighAll() error {
 		return err
 	}
 	time.Sleep(2 * time.Second) // for what comes after the join
+	for _, e := range es {
+		if err := e.steady(); err != nil {
+			return err
+		}
+	}
 	for _, e := range es {
 		if err := e.weigh(); err != nil {
 			return err
