@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-zookeeper/zk"
 )
 
 // A contender is one way to run a command on one host of several.
@@ -14,8 +16,15 @@ type contender struct {
 	label   string // as paths and files have it
 	session time.Duration
 	server  kind
+	at      *place // its server, where that is not the one that all share
 	// argv is the command line that runs cmd, in the election of that path.
 	argv func(b *bench, c *contender, addr, path string, cmd []string) []string
+}
+
+// place is a ZooKeeper, and a session of our own with it.
+type place struct {
+	addr string // all of its servers
+	conn *zk.Conn
 }
 
 // kind is what a contender asks.

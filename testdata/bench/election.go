@@ -29,7 +29,7 @@ type election struct {
 
 type member struct {
 	*process
-	proxy *zktest.Proxy // nil without one
+	proxy *front // nil without one
 }
 
 // settle is what a waiter may take from its place in the queue to its watch.
@@ -47,26 +47,52 @@ func (b *bench) prepare(c *contender, path string) error {
 	if c.server != zooKeeper {
 		return nil
 	}
-	return makeNode(b.conn, path)
+	return makeNode(b.placeOf(c).conn, path)
+}
+
+// placeOf is the contender's ZooKeeper.
+func (b *bench) placeOf(c *contender) place {
+	if c.at != nil {
+		return *c.at
+	}
+	return place{b.zk.Addr(), b.conn}
 }
 
 // serverOf is the address of the contender's server.
 func (b *bench) serverOf(c *contender) string {
 	switch c.server {
 	case zooKeeper:
-		return b.zk.Addr()
+		return b.placeOf(c).addr
 	case etcd:
 		return b.etcd.addr
 	}
 	return ""
 }
 
-// proxy stands before the contender's server.
-func (b *bench) proxy(c *contender) (*zktest.Proxy, error) {
+// front is a proxy that stands before the contender's server.
+type front struct {
+	*zktest.Proxy
+	calls *calls // nil before ZooKeeper
+}
+
+func (b *bench) proxy(c *contender) (f *front, err error) {
+	f = &front{}
 	if c.server == etcd {
-		return zktest.OpenRelay(b.etcd.addr)
+		f.calls = newCalls()
+		f.Proxy, err = zktest.OpenRelay(b.etcd.addr, f.calls.see)
+	} else {
+		f.Proxy, err = zktest.OpenProxy(b.serverOf(c))
 	}
-	return zktest.OpenProxy(b.serverOf(c))
+	return f, err
+}
+
+// sent is how many requests have come so far, the pings apart.
+func (f *front) sent() (requests, pings int) {
+	if f.calls != nil {
+		return f.calls.counts()
+	}
+	requests = len(f.Requests(spoken))
+	return requests, len(f.Requests(nil)) - requests
 }
 
 // enter starts one more member.
@@ -97,7 +123,7 @@ func (e *election) queue() (int, error) {
 	case noServer:
 		return flocks(e.b.lockFile(e.path))
 	}
-	names, _, err := e.b.conn.Children(e.path)
+	names, _, err := e.b.placeOf(e.contender).conn.Children(e.path)
 	if errors.Is(err, zk.ErrNoNode) {
 		return 0, nil
 	}
@@ -106,7 +132,7 @@ func (e *election) queue() (int, error) {
 
 // first is the path of the leader's node.
 func (e *election) first() (string, error) {
-	names, _, err := e.b.conn.Children(e.path)
+	names, _, err := e.b.placeOf(e.contender).conn.Children(e.path)
 	if err != nil || len(names) == 0 {
 		return "", fmt.Errorf("nobody in %s: %w", e.path, err)
 	}

@@ -54,7 +54,7 @@ func (b *bench) handovers() error {
 			t, err := e.change(func(_ *member, command life) (int64, error) {
 				at := zktest.Stamp()
 				if e.label == resignLabel {
-					_, err := b.launch([]string{b.zkelect, "resign", "--quiet", "--servers", b.zk.Addr(), e.path})
+					_, err := b.launch([]string{b.zkelect, "resign", "--quiet", "--servers", b.serverOf(e.contender), e.path})
 					return at, err
 				}
 				return at, syscall.Kill(command.pid, syscall.SIGUSR1)
@@ -213,6 +213,15 @@ func (e *election) lost() error {
 	return nil
 }
 
+// said is what has gone through a proxy.
+type said struct{ requests, pings, bytes float64 }
+
+func (f *front) said() said {
+	up, down := f.Traffic()
+	requests, pings := f.sent()
+	return said{float64(requests), float64(pings), float64(up + down)}
+}
+
 // traffic counts what a waiter says when it joins, and what waiter and leader say while
 // nothing happens.
 func (b *bench) traffic() error {
@@ -244,13 +253,10 @@ func (b *bench) trafficOnce() error {
 	}
 	defer es.close()
 	time.Sleep(2 * time.Second) // for what comes after the join
-	before, joins := map[*member]int64{}, map[*election]int{}
+	before := map[*member]said{}
 	for _, e := range es {
-		joins[e] = len(e.members[1].proxy.Requests(spoken))
 		for _, m := range e.members {
-			m.proxy.Forget()
-			up, down := m.proxy.Traffic()
-			before[m] = up + down
+			before[m] = m.proxy.said()
 		}
 	}
 	window := 4 * session
@@ -264,17 +270,15 @@ func (b *bench) trafficOnce() error {
 		}
 	}
 	for _, e := range es {
-		b.add(e.label, "join.bytes", float64(before[e.members[1]]))
-		if e.server == zooKeeper {
-			b.add(e.label, "join.requests", float64(joins[e]))
-		}
+		joined := before[e.members[1]]
+		b.add(e.label, "join.bytes", joined.bytes)
+		b.add(e.label, "join.requests", joined.requests)
 		for i, who := range []string{"leader", "waiter"} {
-			p := e.members[i].proxy
-			up, down := p.Traffic()
-			b.add(e.label, who+".bytes/s", float64(up+down-before[e.members[i]])/window.Seconds())
-			if e.server == zooKeeper {
-				b.add(e.label, who+".requests/s", float64(len(p.Requests(nil)))/window.Seconds())
-				b.add(e.label, who+".spoken/s", float64(len(p.Requests(spoken)))/window.Seconds())
+			then, now := before[e.members[i]], e.members[i].proxy.said()
+			b.add(e.label, who+".bytes/s", (now.bytes-then.bytes)/window.Seconds())
+			b.add(e.label, who+".requests/s", (now.requests+now.pings-then.requests-then.pings)/window.Seconds())
+			if e.server == zooKeeper { // what keeps etcd's lease is a request like others
+				b.add(e.label, who+".spoken/s", (now.requests-then.requests)/window.Seconds())
 			}
 		}
 	}

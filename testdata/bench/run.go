@@ -164,16 +164,14 @@ func (b *bench) exchanges() error {
 			}
 			_, err = b.measure(c.argv(b, c, proxy.Addr(), path, []string{"/bin/true"}))
 			up, down := proxy.Traffic()
-			requests := proxy.Requests(spoken)
+			requests, _ := proxy.sent()
 			proxy.Close()
 			if err != nil {
 				return err
 			}
 			if round >= b.warmUp() {
 				b.add(c.label, "exchange.bytes", float64(up+down))
-				if c.server == zooKeeper {
-					b.add(c.label, "exchange.requests", float64(len(requests)))
-				}
+				b.add(c.label, "exchange.requests", float64(requests))
 			}
 		}
 	}

@@ -144,6 +144,9 @@ func (l *link) read(ln lane, queue chan<- parcel) {
 			var n int
 			n, err = ln.from.Read(buf)
 			p.bytes = append([]byte(nil), buf[:n]...)
+			if l.proxy.relay && n > 0 && ln.from == l.client {
+				l.proxy.tap(l.id, p.bytes)
+			}
 		}
 		if err != nil {
 			p.then = end

@@ -1,8 +1,10 @@
 package zktest
 
 import (
+	"bytes"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"time"
 )
@@ -23,7 +25,16 @@ func TestRelay(t *testing.T) {
 		_, _ = conn.Write(hello)
 		_, _ = io.Copy(conn, conn)
 	}()
-	p, err := OpenRelay(l.Addr().String())
+	var mu sync.Mutex
+	var seen []byte
+	p, err := OpenRelay(l.Addr().String(), func(conn int, sent []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		if conn != 1 {
+			t.Errorf("connection %d", conn)
+		}
+		seen = append(seen, sent...)
+	})
 	must(t, err)
 	defer p.Close()
 	conn, err := net.Dial("tcp", p.Addr())
@@ -47,6 +58,12 @@ func TestRelay(t *testing.T) {
 			t.Fatalf("%d bytes up and %d down, want 3 and 9", up, down)
 		}
 	}
+
+	mu.Lock()
+	if want := []byte{0, 0, 9}; !bytes.Equal(seen, want) {
+		t.Errorf("the tap has seen %v, want %v", seen, want)
+	}
+	mu.Unlock()
 
 	p.Cut()
 	_, err = conn.Write([]byte{1})
