@@ -42,37 +42,49 @@ func (b *bench) pairs(phase string, proxied bool, cs []*contender) (es elections
 // handovers measures how long nobody's command is there when the leader's has ended by
 // itself, and when the leader is asked to resign.
 func (b *bench) handovers() error {
-	cs := append(b.contenders[:len(b.contenders):len(b.contenders)], b.variant(zkelectLabel, resignLabel, session))
+	return b.handoversOf(append(b.contenders[:len(b.contenders):len(b.contenders)], b.variant(zkelectLabel, resignLabel, session)), b.rounds(20))
+}
+
+func (b *bench) handoversOf(cs []*contender, rounds int) error {
 	es, err := b.pairs("handover", false, cs)
 	if err != nil {
 		return err
 	}
 	defer es.close()
-	for round := range b.rounds(20) {
+	for round := range rounds {
 		time.Sleep(settle)
 		for _, e := range rotated(es, round) {
-			t, err := e.change(func(_ *member, command life) (int64, error) {
-				at := zktest.Stamp()
-				if e.label == resignLabel {
-					_, err := b.launch([]string{b.zkelect, "resign", "--quiet", "--servers", b.serverOf(e.contender), e.path})
-					return at, err
-				}
-				return at, syscall.Kill(command.pid, syscall.SIGUSR1)
-			})
-			if err != nil {
+			if err := e.handedOver(); err != nil {
 				return err
 			}
-			if t.end == 0 || t.overlapped { // by the end of a session, on a machine that is too busy
-				log.Printf("%s: two commands at a time, which counts for no hand-over", e.path)
-				continue
-			}
-			b.add(e.label, "handover", millis(time.Duration(t.begin-t.end)))
-			b.add(e.label, "handover.cause", millis(time.Duration(t.begin-t.cause)))
 		}
-		if err := es.refill(); err != nil {
-			return err
+		if round < rounds-1 {
+			if err := es.refill(); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
+}
+
+func (e *election) handedOver() error {
+	t, err := e.change(func(_ *member, command life) (int64, error) {
+		at := zktest.Stamp()
+		if e.label == resignLabel {
+			_, err := e.b.launch([]string{e.b.zkelect, "resign", "--quiet", "--servers", e.b.serverOf(e.contender), e.path})
+			return at, err
+		}
+		return at, syscall.Kill(command.pid, syscall.SIGUSR1)
+	})
+	if err != nil {
+		return err
+	}
+	if t.end == 0 || t.overlapped { // by the end of a session, on a machine that is too busy
+		log.Printf("%s: two commands at a time, which counts for no hand-over", e.path)
+		return nil
+	}
+	e.b.add(e.label, "handover", millis(time.Duration(t.begin-t.end)))
+	e.b.add(e.label, "handover.cause", millis(time.Duration(t.begin-t.cause)))
 	return nil
 }
 

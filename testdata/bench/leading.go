@@ -134,10 +134,14 @@ func (b *bench) capacity() error {
 		return err
 	}
 	defer stop()
+	return b.beat(capacityLabel, server.Addr())
+}
+
+func (b *bench) beat(label, servers string) error {
 	const sessions, eachAtOnce = 16, 16
 	var conns []*zk.Conn
 	for range sessions {
-		conn, err := b.connect(server.Addr())
+		conn, err := b.connect(servers)
 		if err != nil {
 			return err
 		}
@@ -177,6 +181,6 @@ func (b *bench) capacity() error {
 	if len(failed) > 0 {
 		return <-failed
 	}
-	b.add(capacityLabel, "writes/s", float64(beats.Load())/window.Seconds())
+	b.add(label, "writes/s", float64(beats.Load())/window.Seconds())
 	return nil
 }

@@ -72,6 +72,7 @@ var phases = []struct {
 	{"loss", (*bench).losses},
 	{"queue", (*bench).queues},
 	{"elections", (*bench).ledAtOnce},
+	{"three", (*bench).onThree},
 }
 
 func main() {

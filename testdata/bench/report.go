@@ -50,7 +50,7 @@ var blocks = map[string]func(*bench) string{
 	"run": (*bench).runBlock, "timeline": (*bench).timelineBlock, "exchange": (*bench).exchangeBlock,
 	"handover": (*bench).handoverBlock, "memory": (*bench).memoryBlock, "traffic": (*bench).trafficBlock,
 	"kill": (*bench).killBlock, "loss": (*bench).lossBlock,
-	"queue": (*bench).queueBlock, "elections": (*bench).electionsBlock,
+	"queue": (*bench).queueBlock, "elections": (*bench).electionsBlock, "three": (*bench).threeBlock,
 }
 
 // writePage puts the texts between the markers of a page, each of which it must have.

@@ -27,22 +27,33 @@ func (b *bench) runs() error {
 		return err
 	}
 	defer live.close()
-	for _, c := range b.contenders {
-		if err := b.prepare(c, "/bench/run-"+c.label); err != nil {
-			return err
-		}
-	}
-	for round := range b.warmUp() + b.rounds(40) {
+	err = b.runsOf(b.contenders, b.rounds(40), func(keep bool) error {
 		took, err := live.once()
-		if err != nil {
-			return err
-		}
-		keep := round >= b.warmUp()
 		if keep {
 			b.add(liveLabel, "run.wall", millis(took))
 		}
-		for _, c := range rotated(b.contenders, round) {
-			r, err := b.measure(c.argv(b, c, b.serverOf(c), "/bench/run-"+c.label, []string{"/bin/true"}))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return b.peaksOf(b.contenders, b.rounds(10))
+}
+
+// runsOf runs `true` by each of them in turn, and something else before each round.
+func (b *bench) runsOf(cs []*contender, rounds int, first func(keep bool) error) error {
+	for _, c := range cs {
+		if err := b.prepare(c, runPath(c)); err != nil {
+			return err
+		}
+	}
+	for round := range b.warmUp() + rounds {
+		keep := round >= b.warmUp()
+		if err := first(keep); err != nil {
+			return err
+		}
+		for _, c := range rotated(cs, round) {
+			r, err := b.runTrue(c)
 			if err != nil {
 				return err
 			}
@@ -52,6 +63,37 @@ func (b *bench) runs() error {
 				b.add(c.label, "run.cpu", millis(r.cpu))
 				b.add(c.label, "run.peak", r.peak)
 			}
+		}
+	}
+	return nil
+}
+
+func runPath(c *contender) string { return "/bench/run-" + c.label }
+
+// nothing is the command that costs the least.
+const nothing = "/bin/true"
+
+func (b *bench) runTrue(c *contender) (ran, error) {
+	return b.measure(c.argv(b, c, b.serverOf(c), runPath(c), []string{nothing}))
+}
+
+// peaksOf looks at what all processes of a run hold at one instant, in runs of its own,
+// since to look takes time.
+func (b *bench) peaksOf(cs []*contender, rounds int) error {
+	for range rounds {
+		for _, c := range cs {
+			line, said, err := b.probed("peak", append([]string{nothing}, c.argv(b, c, b.serverOf(c), runPath(c), []string{nothing})...))
+			if err != nil {
+				return err
+			}
+			var code, processes, looks int
+			var resident, proportional float64
+			if _, err := fmt.Sscanf(line, "peak %d %f %f %d %d", &code, &resident, &proportional, &processes, &looks); err != nil || code != 0 {
+				return fmt.Errorf("%s: %q: %v: %s", c.label, line, err, said)
+			}
+			b.add(c.label, "run.peak.all", resident)
+			b.add(c.label, "run.peak.proportional", proportional)
+			b.add(c.label, "run.peak.processes", float64(processes))
 		}
 	}
 	return nil
@@ -72,37 +114,46 @@ type ran struct {
 }
 
 func (b *bench) measure(argv []string) (r ran, err error) {
-	out, err := os.CreateTemp(b.dir, "ran-")
+	line, said, err := b.probed("run", argv)
 	if err != nil {
 		return r, err
+	}
+	var code, own, all, cpu int64
+	if _, err := fmt.Sscanf(line, "ran %d %d %d %d %f %d", &code, &own, &all, &cpu, &r.peak, &r.begin); err != nil {
+		return r, fmt.Errorf("%q: %w", line, err)
+	}
+	if code != 0 {
+		return r, fmt.Errorf("%s: exit %d: %s", strings.Join(argv, " "), code, said)
+	}
+	r.own, r.all, r.cpu = time.Duration(own), time.Duration(all), time.Duration(cpu)*time.Microsecond
+	return r, nil
+}
+
+// probed is what the probe tells of a command, and what the command has said.
+func (b *bench) probed(how string, argv []string) (line, said string, err error) {
+	out, err := os.CreateTemp(b.dir, "probed-")
+	if err != nil {
+		return "", "", err
 	}
 	file := out.Name()
 	defer os.Remove(file)
 	if err := out.Close(); err != nil {
-		return r, err
+		return "", "", err
 	}
-	p, err := b.launch(append([]string{b.built("probe"), "run", file}, argv...))
+	p, err := b.launch(append([]string{b.built("probe"), how, file}, argv...))
 	if err != nil {
-		return r, err
+		return "", "", err
 	}
 	select {
 	case <-p.done:
 	case <-time.After(2 * patience):
-		return r, fmt.Errorf("%s: it does not end", strings.Join(argv, " "))
+		return "", "", fmt.Errorf("%s: it does not end", strings.Join(argv, " "))
 	}
-	line, err := os.ReadFile(file)
-	if err != nil {
-		return r, fmt.Errorf("%w: %s", err, &p.said)
+	text, err := os.ReadFile(file)
+	if err != nil || len(text) == 0 {
+		return "", "", fmt.Errorf("%s: %v: %s", strings.Join(p.cmd.Args, " "), err, &p.said)
 	}
-	var code, own, all, cpu int64
-	if _, err := fmt.Sscanf(string(line), "ran %d %d %d %d %f %d", &code, &own, &all, &cpu, &r.peak, &r.begin); err != nil {
-		return r, fmt.Errorf("%q: %w", line, err)
-	}
-	if code != 0 {
-		return r, fmt.Errorf("%s: exit %d: %s", strings.Join(argv, " "), code, &p.said)
-	}
-	r.own, r.all, r.cpu = time.Duration(own), time.Duration(all), time.Duration(cpu)*time.Microsecond
-	return r, nil
+	return string(text), p.said.String(), nil
 }
 
 // live is a floor that does its work again and again.

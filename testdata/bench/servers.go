@@ -19,16 +19,32 @@ import (
 	"zkelect/zkelect/zktest"
 )
 
-// launchZooKeeper starts a server as production has it: with fsync, all of the
-// compiler, and room.
+// serverOptions are a server's as production has it: with fsync, all of the compiler, and
+// room.
+func (b *bench) serverOptions(tick time.Duration) []zktest.Option {
+	return []zktest.Option{zktest.Fsync(), zktest.TickTime(tick),
+		zktest.JavaFlags("-Xmx1g", "-XX:TieredStopAtLevel=4", "-Dzookeeper.preAllocSize=65536")}
+}
+
 func (b *bench) launchZooKeeper(name string, tick time.Duration) (*zktest.Server, error) {
-	s, err := zktest.Launch(filepath.Join(b.dir, name), zktest.Fsync(), zktest.TickTime(tick),
-		zktest.JavaFlags("-Xmx1g", "-XX:TieredStopAtLevel=4", "-Dzookeeper.preAllocSize=65536"))
+	s, err := zktest.Launch(filepath.Join(b.dir, name), b.serverOptions(tick)...)
 	if err != nil {
 		return nil, err
 	}
 	b.onEnd(func() { _ = s.Close() }) // its parent-death signal stands behind this
 	return s, nil
+}
+
+// launchThree starts three servers that elect a leader among themselves, all on this
+// machine and on its one disk.
+func (b *bench) launchThree(name string) (at *place, stop func(), err error) {
+	e, err := zktest.LaunchEnsemble(filepath.Join(b.dir, name), 3, b.serverOptions(b.tick())...)
+	if err != nil {
+		return nil, nil, err
+	}
+	b.onEnd(func() { _ = e.Close() })
+	conn, err := b.connect(e.Connect())
+	return &place{e.Connect(), conn}, func() { conn.Close(); _ = e.Close() }, err
 }
 
 // launchOwn starts one more for what would disturb the others, to be ended by stop.
@@ -42,7 +58,7 @@ func (b *bench) launchOwn(name string) (s *zktest.Server, stop func(), err error
 
 // connect makes a session of our own.
 func (b *bench) connect(addr string) (*zk.Conn, error) {
-	conn, events, err := zk.Connect([]string{addr}, 30*time.Second, zk.WithLogInfo(false), zk.WithLogger(quiet{}))
+	conn, events, err := zk.Connect(strings.Split(addr, ","), 30*time.Second, zk.WithLogInfo(false), zk.WithLogger(quiet{}))
 	if err != nil {
 		return nil, err
 	}

@@ -1,13 +1,13 @@
 // Floor does what nobody who elects by ZooKeeper can do without, and nothing else:
 //
-//	floor ADDR PATH SESSION_MS CMD [ARG...]
+//	floor ADDR[,ADDR…] PATH SESSION_MS CMD [ARG...]
 //
 // A session, an ephemeral sequential node below PATH (which must exist), a list; where
 // another is first, a watch on the one before and another list; then CMD; then the end
 // of the session. There is no lease, no guard, no reconnection: it is what the others
 // are compared with, not a thing to use.
 //
-//	floor serve ADDR PATH SESSION_MS CMD [ARG...]
+//	floor serve ADDR[,ADDR…] PATH SESSION_MS CMD [ARG...]
 //
 // does all of that once for each line of its input, and answers with the nanoseconds
 // that it took, without the start of a program.

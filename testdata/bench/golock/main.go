@@ -1,7 +1,7 @@
 // Golock runs a command under the Lock of go-zookeeper, as the shortest program that
 // somebody would write:
 //
-//	golock ADDR PATH SESSION_MS CMD [ARG...]
+//	golock ADDR[,ADDR…] PATH SESSION_MS CMD [ARG...]
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -17,13 +18,13 @@ import (
 
 func main() {
 	if len(os.Args) < 5 {
-		log.Fatal("usage: golock ADDR PATH SESSION_MS CMD [ARG...]")
+		log.Fatal("usage: golock ADDR[,ADDR…] PATH SESSION_MS CMD [ARG...]")
 	}
 	session, err := strconv.Atoi(os.Args[3])
 	if err != nil {
 		log.Fatal(err)
 	}
-	conn, _, err := zk.Connect([]string{os.Args[1]}, time.Duration(session)*time.Millisecond, zk.WithLogInfo(false))
+	conn, _, err := zk.Connect(strings.Split(os.Args[1], ","), time.Duration(session)*time.Millisecond, zk.WithLogInfo(false))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"slices"
@@ -44,9 +45,10 @@ type Conn struct {
 	xid int32
 }
 
-// Connect asks for a session of this length. Chroots are the caller's.
-func Connect(addr string, session time.Duration) (*Conn, error) {
-	conn, err := net.Dial("tcp", addr)
+// Connect asks any of the servers, with commas between them, for a session of this length.
+func Connect(servers string, session time.Duration) (*Conn, error) {
+	all := strings.Split(servers, ",")
+	conn, err := net.Dial("tcp", all[rand.IntN(len(all))])
 	if err != nil {
 		return nil, err
 	}
