@@ -24,15 +24,15 @@ on %s: a synced write of 512 bytes takes %s ms (median; quartiles %s – %s). Th
 
 // summary is the one table.
 func (b *bench) summary() string {
-	t := newTable("", "`true`, ms", "× floor", "CPU, ms", "hand-over, ms", "× floor", "`kill -9`, ms", "host loss, ms",
+	t := newTable("", "`true`, ms", "× floor", "CPU, ms", "peak, MiB", "hand-over, ms", "× floor", "`kill -9`, ms", "host loss, ms",
 		"waiter, MiB", "leader, MiB", "waiter, requests/s", "leader, requests/s", "join, requests", "join, bytes")
 	live := []string{"floor, in a live process", b.cell(liveLabel, "run.wall"), b.ratio(liveLabel, floorLabel, "run.wall")}
-	for range 11 {
+	for range 12 {
 		live = append(live, absent)
 	}
 	t.row(live...)
 	for _, r := range b.rows() {
-		t.row(r.name, b.cell(r.label, "run.wall"), b.ratio(r.label, floorLabel, "run.wall"), b.cell(r.label, "run.cpu"),
+		t.row(r.name, b.cell(r.label, "run.wall"), b.ratio(r.label, floorLabel, "run.wall"), b.cell(r.label, "run.cpu"), b.mebibytes(r.label, "run.peak.all"),
 			b.cell(r.label, "handover"), b.ratio(r.label, floorLabel, "handover"),
 			b.cell(r.label, "kill"), b.cell(r.label, "loss"),
 			b.mebibytes(r.label, "waiter.resident"), b.mebibytes(r.label, "leader.resident"),
@@ -56,11 +56,13 @@ func (b *bench) details(measure string, rows []row) *table {
 }
 
 func (b *bench) runBlock() string {
-	t := newTable("", "median, ms", "× floor", "quartiles", "least – most", "runs", "CPU, ms", "largest process, MiB")
+	t := newTable("", "median, ms", "× floor", "quartiles", "least – most", "runs", "its last process gone, ms", "CPU of all, ms",
+		"processes", "peak of all, MiB", "shared pages parted, MiB", "largest process, MiB")
 	for _, r := range append([]row{{"floor, in a live process", liveLabel}}, b.rows()...) {
 		quartiles, ends, n := b.spread(r.label, "run.wall")
 		t.row(r.name, b.cell(r.label, "run.wall"), b.ratio(r.label, floorLabel, "run.wall"), quartiles, ends, n,
-			b.cell(r.label, "run.cpu"), b.mebibytes(r.label, "run.peak"))
+			b.cell(r.label, "run.all"), b.cell(r.label, "run.cpu"), b.count(r.label, "run.peak.processes"), b.mebibytes(r.label, "run.peak.all"),
+			b.mebibytes(r.label, "run.peak.proportional"), b.mebibytes(r.label, "run.peak"))
 	}
 	return t.String()
 }
@@ -105,7 +107,7 @@ func (b *bench) handoverBlock() string {
 
 // overlapped tells how often the old command lived on.
 func (b *bench) overlapped(label, measure string) string {
-	n, all := 0, b.samples[label][measure+".overlap"]
+	n, all := 0, b.values(label, measure+".overlap")
 	for _, v := range all {
 		n += int(v)
 	}
@@ -147,6 +149,9 @@ func (b *bench) memoryBlock() string {
 }
 
 func (b *bench) count(label, measure string) string {
+	if b.stats(label, measure).n == 0 {
+		return absent
+	}
 	return fmt.Sprintf("%.0f", b.stats(label, measure).median)
 }
 
@@ -163,23 +168,37 @@ func (b *bench) trafficBlock() string {
 }
 
 func (b *bench) queueBlock() string {
-	t := newTable("waiters", "hand-over, ms", "quartiles", "least – most", "watches fired by it", "its requests, back in the queue included",
-		"a join, ms", "its requests", "memory each, MiB", "`status`, ms", "its requests", "its bytes", "its peak, MiB")
+	t := newTable("waiters", "hand-over, ms", "quartiles", "least – most", "two waiters beside them, ms", "×", "the floor with as many, ms", "quartiles", "×",
+		"watches fired by it", "its requests, back in the queue included")
+	u := newTable("waiters", "a join, ms", "its requests", "memory each, MiB", "of all, MiB", "and of the server, MiB", "pings/s", "server's CPU, % of one", "waiters' CPU, % of one",
+		"`status`, ms", "its requests", "its bytes", "its peak, MiB")
 	for _, n := range b.queueSizes() {
-		l := fmt.Sprint(n)
+		l, shown := fmt.Sprint(n), number(float64(n))
 		quartiles, ends, _ := b.spread(l, "queue.turn")
-		t.row(number(float64(n)), b.cell(l, "queue.turn"), quartiles, ends, b.cell(l, "queue.turn.woken"), b.cell(l, "queue.turn.requests"),
-			b.cell(l, "queue.join"), b.cell(l, "queue.join.requests"), b.mebibytes(l, "queue.resident"),
+		floor, _, _ := b.spread(l, "queue.floor")
+		t.row(shown, b.cell(l, "queue.turn"), quartiles, ends, b.cell(l, "queue.few"), b.toOther(l, "queue.turn", "queue.few"),
+			b.cell(l, "queue.floor"), floor, b.toOther(l, "queue.turn", "queue.floor"), b.cell(l, "queue.turn.woken"), b.cell(l, "queue.turn.requests"))
+		u.row(shown, b.cell(l, "queue.join"), b.cell(l, "queue.join.requests"), b.mebibytes(l, "queue.resident"), b.mebibytes(l, "queue.all.resident"),
+			b.mebibytes(l, "queue.server.resident"), b.cell(l, "queue.pings"), b.cell(l, "queue.server.cpu"), b.cell(l, "queue.clients.cpu"),
 			b.cell(l, "queue.status"), b.cell(l, "queue.status.requests"), b.cell(l, "queue.status.bytes"), b.mebibytes(l, "queue.status.peak"))
 	}
-	return t.String()
+	return t.String() + "\n" + u.String()
+}
+
+// toOther is the ratio of two measures of one contender, of the medians.
+func (b *bench) toOther(label, measure, to string) string {
+	s, of := b.stats(label, measure), b.stats(label, to)
+	if s.n == 0 || of.median == 0 {
+		return absent
+	}
+	return number(s.median / of.median)
 }
 
 func (b *bench) electionsBlock() string {
 	head := []string{"writes/s", "all requests/s", "another's write, ms", "99 of 100 below", "server's CPU, % of one", "leaders' CPU, % of one", "lost"}
 	cells := func(l string) []string {
 		return []string{b.cell(l, "led.writes/s"), b.cell(l, "led.requests/s"), b.cell(l, "led.latency"),
-			number(percentile(b.samples[l]["led.latency"], .99)), b.cell(l, "led.cpu"), b.cell(l, "led.clients.cpu"), b.count(l, "led.lost")}
+			number(percentile(b.values(l, "led.latency"), .99)), b.cell(l, "led.cpu"), b.cell(l, "led.clients.cpu"), b.count(l, "led.lost")}
 	}
 	sizes, _, sessions := b.ledSizes()
 	t := newTable(append([]string{"elections led, session " + usualSession.String()}, head...)...)
@@ -227,6 +246,7 @@ func (b *bench) queuePlot() string {
 	sizes := floats(b.queueSizes())
 	return lines("One election, more and more waiters", "waiters", "ms, median", []curve{
 		{"hand-over", b.points("queue.turn", sizes, label)},
+		{"the floor's", b.points("queue.floor", sizes, label)},
 		{"status", b.points("queue.status", sizes, label)},
 	})
 }

@@ -42,7 +42,9 @@ func (b *bench) ledAtOnce() error {
 	for _, session := range sessions {
 		label := fmt.Sprintf("led-%v", session)
 		if session == usualSession { // it has been measured
+			b.mu.Lock()
 			b.samples[label] = b.samples[fmt.Sprintf("led-%d", many)]
+			b.mu.Unlock()
 			continue
 		}
 		if err := b.leaders(label, many, session); err != nil {
@@ -107,7 +109,7 @@ func (b *bench) leaders(label string, n int, session time.Duration) error {
 	}
 	took := time.Since(since).Seconds()
 	writes := after["zk_cnt_updatelatency"] - before["zk_cnt_updatelatency"]
-	own := float64(len(b.samples[label]["led.latency"]))
+	own := float64(b.stats(label, "led.latency").n)
 	b.add(label, "led.writes/s", (writes-own)/took)
 	b.add(label, "led.requests/s", (after["zk_packets_received"]-before["zk_packets_received"]-own)/took)
 	b.add(label, "led.cpu", (cpuOf(server.Pid())-cpu).Seconds()/took*100)

@@ -52,6 +52,7 @@ type bench struct {
 	samples    map[string]map[string][]float64 // by contender and measure
 	lacks      map[string][]string             // what was left out, by block
 	machine    machine
+	files      uint64 // that a server may have open
 	version    string // of ZooKeeper
 	page       string
 	ends       []func()
@@ -97,6 +98,7 @@ func run() (err error) {
 	if err != nil {
 		return err
 	}
+	b.files = raiseFiles()
 	defer b.end()
 	go b.endOnSignal()
 	if err := b.build(); err != nil {
@@ -262,6 +264,20 @@ func (b *bench) add(label, measure string, v float64) {
 		b.samples[label] = map[string][]float64{}
 	}
 	b.samples[label][measure] = append(b.samples[label][measure], v)
+}
+
+// values are those of a measure so far.
+func (b *bench) values(label, measure string) []float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.samples[label][measure])
+}
+
+// drop forgets a measure's values.
+func (b *bench) drop(label, measure string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.samples[label], measure)
 }
 
 func millis(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }

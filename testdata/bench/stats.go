@@ -35,7 +35,7 @@ func statsOf(values []float64) (s stats) {
 	return stats{n: len(v), min: v[0], q1: at(.25), median: at(.5), q3: at(.75), max: v[len(v)-1]}
 }
 
-func (b *bench) stats(label, measure string) stats { return statsOf(b.samples[label][measure]) }
+func (b *bench) stats(label, measure string) stats { return statsOf(b.values(label, measure)) }
 
 // number shows a value with three digits that matter, a whole one as it is.
 func number(v float64) string {

@@ -1,12 +1,13 @@
 // Crowd is many participants of zkelect's library in one process, each with a session
 // of its own:
 //
-//	crowd -servers ADDR -path PATH -n N [-session 60s] [-apart]
+//	crowd -servers ADDR -path PATH -n N [-session 60s] [-apart] [-floor]
 //
 // They all stand in the election of that path, or, apart, each leads one of its own
 // below it. A participant's work goes on until a line comes on standard input, and then
 // the participant queues again. Lines on standard output tell what happens, with
-// CLOCK_BOOTTIME in nanoseconds: "waiting", "started T", "ended T", "lost".
+// CLOCK_BOOTTIME in nanoseconds: "waiting", "started T", "ended T", "lost". With -floor they
+// are not the library's, but do the least that there is to do; PATH must exist then.
 package main
 
 import (
@@ -30,19 +31,27 @@ func main() {
 	session := flag.Duration("session", time.Minute, "the session timeout")
 	apart := flag.Bool("apart", false, "each in an election of its own")
 	atOnce := flag.Int("at-once", 16, "how many join at a time")
+	floor := flag.Bool("floor", false, "the least instead of the library")
 	flag.Parse()
 
 	c := crowd{out: bufio.NewWriter(os.Stdout), end: make(chan struct{}), settled: make(chan struct{}, *n)}
 	go c.read()
 	var running sync.WaitGroup
 	for i := range *n {
+		settle := sync.OnceFunc(func() { c.settled <- struct{}{} })
+		if i >= *atOnce {
+			<-c.settled
+		}
+		if *floor {
+			running.Go(func() { c.floor(*servers, *path, *session, settle) })
+			continue
+		}
 		cfg := zkelect.CandidateConfig{Config: zkelect.Config{
 			Servers: *servers, Path: *path, SessionTimeout: *session, ConnectTimeout: time.Minute,
 		}, ID: fmt.Sprintf("p%d:%d", os.Getpid(), i), Requeue: zkelect.RequeueAlways}
 		if *apart {
 			cfg.Path = fmt.Sprintf("%s/e%d-%d", *path, os.Getpid(), i)
 		}
-		settle := sync.OnceFunc(func() { c.settled <- struct{}{} })
 		cfg.Observer = func(e zkelect.Event) {
 			switch e.Kind {
 			case zkelect.EventWaiting:
@@ -55,9 +64,6 @@ func main() {
 		candidate, err := zkelect.NewCandidate(cfg)
 		if err != nil {
 			log.Fatal(err)
-		}
-		if i >= *atOnce {
-			<-c.settled
 		}
 		running.Go(func() {
 			_, err := candidate.Run(context.Background(), zkelect.WorkFunc(func(ctx context.Context, _ zkelect.Term) error {

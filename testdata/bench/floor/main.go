@@ -65,7 +65,7 @@ func once(args []string) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := awaitTurn(c, args[1], path.Base(own)); err != nil {
+	if err := c.AwaitTurn(args[1], path.Base(own), func() {}); err != nil {
 		return 0, err
 	}
 	stop := c.KeepAlive()
@@ -79,27 +79,4 @@ func once(args []string) (code int, err error) {
 	}
 	stop()
 	return state.ExitCode(), c.Close()
-}
-
-// awaitTurn returns once the node of that name is the first.
-func awaitTurn(c *wire.Conn, dir, own string) error {
-	for {
-		names, err := c.List(dir)
-		if err != nil {
-			return err
-		}
-		before := ""
-		for _, name := range names {
-			if name == own {
-				break
-			}
-			before = name
-		}
-		if before == "" {
-			return nil
-		}
-		if err := c.AwaitGone(dir + "/" + before); err != nil {
-			return err
-		}
-	}
 }

@@ -111,8 +111,32 @@ func (c *Conn) List(path string) ([]string, error) {
 
 func sequence(name string) string { return name[max(0, len(name)-10):] }
 
-// AwaitGone returns once the node is gone. Meanwhile it keeps the session alive.
-func (c *Conn) AwaitGone(path string) error {
+// AwaitTurn returns once the node of that name, below that path, is the first. It calls
+// waiting whenever it has another's node to wait for, and watches it.
+func (c *Conn) AwaitTurn(dir, own string, waiting func()) error {
+	for {
+		names, err := c.List(dir)
+		if err != nil {
+			return err
+		}
+		before := ""
+		for _, name := range names {
+			if name == own {
+				break
+			}
+			before = name
+		}
+		if before == "" {
+			return nil
+		}
+		if err := c.awaitGone(dir+"/"+before, waiting); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitGone returns once the node is gone. Meanwhile it keeps the session alive.
+func (c *Conn) awaitGone(path string, waiting func()) error {
 	var b buffer
 	b.string(path)
 	b.bytes = append(b.bytes, 1) // watch
@@ -123,6 +147,7 @@ func (c *Conn) AwaitGone(path string) error {
 	if err != nil {
 		return fmt.Errorf("watch: %w", err)
 	}
+	waiting()
 	for {
 		if err := c.conn.SetReadDeadline(time.Now().Add(c.pings)); err != nil {
 			return err
