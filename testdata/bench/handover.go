@@ -54,7 +54,7 @@ func (b *bench) handoversOf(cs []*contender, rounds int) error {
 	for round := range rounds {
 		time.Sleep(settle)
 		for _, e := range rotated(es, round) {
-			if err := e.handedOver(); err != nil {
+			if _, err := e.handedOver(); err != nil {
 				return err
 			}
 		}
@@ -67,7 +67,8 @@ func (b *bench) handoversOf(cs []*contender, rounds int) error {
 	return nil
 }
 
-func (e *election) handedOver() error {
+// handedOver returns how long nobody's command was there, 0 where that says nothing.
+func (e *election) handedOver() (ms float64, err error) {
 	t, err := e.change(func(_ *member, command life) (int64, error) {
 		at := zktest.Stamp()
 		if e.label == resignLabel {
@@ -77,15 +78,16 @@ func (e *election) handedOver() error {
 		return at, syscall.Kill(command.pid, syscall.SIGUSR1)
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if t.end == 0 || t.overlapped { // by the end of a session, on a machine that is too busy
 		log.Printf("%s: two commands at a time, which counts for no hand-over", e.path)
-		return nil
+		return 0, nil
 	}
-	e.b.add(e.label, "handover", millis(time.Duration(t.begin-t.end)))
+	ms = millis(time.Duration(t.begin - t.end))
+	e.b.add(e.label, "handover", ms)
 	e.b.add(e.label, "handover.cause", millis(time.Duration(t.begin-t.cause)))
-	return nil
+	return ms, nil
 }
 
 // kills measures how long it takes after the leader's process is killed until the
@@ -120,12 +122,12 @@ func (b *bench) kills() error {
 				time.Sleep(settle)
 			}
 			for _, e := range rotated(fast, again) {
-				if err := e.killed(); err != nil {
+				if _, err := e.killed(); err != nil {
 					return err
 				}
 			}
 		}
-		if err := others.each((*election).killed); err != nil {
+		if err := others.each(func(e *election) error { _, err := e.killed(); return err }); err != nil {
 			return err
 		}
 		if round < b.rounds(5)-1 {
@@ -137,18 +139,20 @@ func (b *bench) kills() error {
 	return nil
 }
 
-func (e *election) killed() error {
+// killed returns how long it took until the next command was there.
+func (e *election) killed() (ms float64, err error) {
 	t, err := e.change(func(leader *member, _ life) (int64, error) {
 		at := zktest.Stamp()
 		leader.kill()
 		return at, nil
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	e.b.add(e.label, "kill", millis(time.Duration(t.begin-t.cause)))
+	ms = millis(time.Duration(t.begin - t.cause))
+	e.b.add(e.label, "kill", ms)
 	e.b.addOverlap(e.label, "kill", t)
-	return nil
+	return ms, nil
 }
 
 func (b *bench) addOverlap(label, measure string, t turn) {

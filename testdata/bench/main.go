@@ -6,12 +6,17 @@
 //
 // From the repository's root, with bin/zkelect built:
 //
-//	go run ./testdata/bench
+//	go run ./testdata/bench          all of it
+//	go run ./testdata/bench check    whether zkelect is slower or larger, beside the
+//	                                 floor, than what recorded.json has
+//	go run ./testdata/bench record   writes recorded.json, and its table in the page
 //
 // BENCH_N is how many times as many repetitions there are, 1 by default, which takes
-// about ten minutes; less than 0.1 is one or two of each, all at once and of few, to see
-// whether it works. BENCH_PHASES names the phases to run, BENCH_WITHOUT contenders to
-// leave out, BENCH_PAGE another page to write.
+// about twelve minutes; less than 0.1 is one or two of each, all at once and of few, to
+// see whether it works. BENCH_PHASES names the phases to run (for a check, its parts),
+// BENCH_WITHOUT contenders to leave out, BENCH_ZKELECT another zkelect, BENCH_PAGE another
+// page to write, with the blocks of the phases that were run, and BENCH_RECORDED another
+// recorded.json.
 package main
 
 import (
@@ -55,6 +60,8 @@ type bench struct {
 	files      uint64 // that a server may have open
 	version    string // of ZooKeeper
 	page       string
+	recorded   recorded
+	serial     int
 	ends       []func()
 }
 
@@ -74,17 +81,28 @@ var phases = []struct {
 	{"queue", (*bench).queues},
 	{"elections", (*bench).ledAtOnce},
 	{"three", (*bench).onThree},
+	{checkPhase, (*bench).records},
 }
+
+// checkPhase is what is recorded for checks.
+const checkPhase = "check"
 
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("bench: ")
-	if err := run(); err != nil {
+	mode := "page"
+	if len(os.Args) == 2 {
+		mode = os.Args[1]
+	}
+	if len(os.Args) > 2 || !slices.Contains([]string{"page", "check", "record"}, mode) {
+		log.Fatal("usage: bench [check|record], see the head of its main.go")
+	}
+	if err := run(mode); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run() (err error) {
+func run(mode string) (err error) {
 	began := time.Now()
 	b := &bench{env: environment(), factor: 1, samples: map[string]map[string][]float64{}, lacks: map[string][]string{},
 		page: cmp.Or(os.Getenv("BENCH_PAGE"), "docs/performance.md")}
@@ -94,23 +112,29 @@ func run() (err error) {
 		}
 	}
 	b.small = b.factor < 0.1
-	chosen, err := choose()
+	chosen, err := choose(mode)
 	if err != nil {
 		return err
 	}
 	b.files = raiseFiles()
 	defer b.end()
 	go b.endOnSignal()
+	b.contenders = slices.DeleteFunc(contenders(), func(c *contender) bool {
+		checked := c.label == floorLabel || c.label == zkelectLabel
+		return mode != "page" && !checked || slices.Contains(strings.Split(os.Getenv("BENCH_WITHOUT"), ","), c.label)
+	})
 	if err := b.build(); err != nil {
 		return err
 	}
-	b.contenders = slices.DeleteFunc(contenders(), func(c *contender) bool {
-		return slices.Contains(strings.Split(os.Getenv("BENCH_WITHOUT"), ","), c.label)
-	})
-	if err := b.serve(); err != nil {
-		return err
-	}
 	b.machine = b.look()
+	if mode == "check" {
+		return b.check(chosen)
+	}
+	if mode == "page" {
+		if err := b.serve(); err != nil {
+			return err
+		}
+	}
 	done, err := b.runPhases(chosen)
 	return errors.Join(err, b.report(done, time.Since(began)))
 }
@@ -146,10 +170,20 @@ func (b *bench) runPhases(chosen []string) (done []string, err error) {
 	return done, err
 }
 
-func choose() (chosen []string, err error) {
+// choose returns the phases to run, of a check its parts.
+func choose(mode string) (chosen []string, err error) {
 	var all []string
-	for _, p := range phases {
-		all = append(all, p.name)
+	switch mode {
+	case "record":
+		return []string{checkPhase}, nil
+	case "check":
+		for _, p := range parts {
+			all = append(all, p.name)
+		}
+	default:
+		for _, p := range phases {
+			all = append(all, p.name)
+		}
 	}
 	list := os.Getenv("BENCH_PHASES")
 	if list == "" {
@@ -210,7 +244,7 @@ func (b *bench) serve() (err error) {
 
 // build makes what is compared, and what measures.
 func (b *bench) build() (err error) {
-	if b.zkelect, err = filepath.Abs("bin/zkelect"); err != nil {
+	if b.zkelect, err = filepath.Abs(cmp.Or(os.Getenv("BENCH_ZKELECT"), "bin/zkelect")); err != nil {
 		return err
 	}
 	if _, err := os.Stat(b.zkelect); err != nil {
@@ -229,10 +263,16 @@ func (b *bench) build() (err error) {
 	}
 	b.onEnd(func() { _ = os.RemoveAll(b.dir) })
 	goBuild := []string{"go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.dir + "/"}
+	programs := []string{"./" + sources + "/floor"}
+	if b.contender("golock") != nil { // a page, not a check
+		programs = append(programs, "./"+sources+"/golock", "./"+sources+"/crowd")
+	}
 	commands := [][]string{
 		{"gcc", "-O2", "-static", "-o", b.built("probe"), filepath.Join(sources, "probe/probe.c")},
-		append(goBuild, "./"+sources+"/floor", "./"+sources+"/golock", "./"+sources+"/crowd"),
-		{"javac", "-cp", jars, "-d", b.dir, filepath.Join(sources, "Run.java")},
+		append(goBuild, programs...),
+	}
+	if b.contender("latch") != nil || b.contender("selector") != nil {
+		commands = append(commands, []string{"javac", "-cp", jars, "-d", b.dir, filepath.Join(sources, "Run.java")})
 	}
 	for _, argv := range commands {
 		cmd := exec.Command(argv[0], argv[1:]...)

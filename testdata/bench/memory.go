@@ -18,6 +18,19 @@ func (b *bench) weighAll() error {
 		return err
 	}
 	defer es.close()
+	if err := b.settled(es); err != nil {
+		return err
+	}
+	for _, e := range es {
+		if err := e.weigh(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settled has another waiter join everywhere, and returns once all have come to rest.
+func (b *bench) settled(es elections) error {
 	if err := es.each(func(e *election) error {
 		if err := e.enter(); err != nil {
 			return err
@@ -26,14 +39,13 @@ func (b *bench) weighAll() error {
 	}); err != nil {
 		return err
 	}
-	time.Sleep(2 * time.Second) // for what comes after the join
+	rest := 2 * time.Second // for what comes after the join
+	if b.small {
+		rest /= 4
+	}
+	time.Sleep(rest)
 	for _, e := range es {
 		if err := e.steady(); err != nil {
-			return err
-		}
-	}
-	for _, e := range es {
-		if err := e.weigh(); err != nil {
 			return err
 		}
 	}

@@ -27,6 +27,9 @@ func bars(title, unit string, rows []bar) string {
 	for _, r := range rows {
 		low, high = min(low, r.low), max(high, r.top)
 	}
+	if high <= 0 {
+		return "" // of nothing
+	}
 	axis := logAxis(low/1.5, high)
 	height := plotTop + barHeight*len(rows) + plotBottom
 	bottom := height - plotBottom
@@ -65,6 +68,9 @@ func lines(title, across, up string, curves []curve) string {
 		for _, p := range c.points {
 			xl, xh, yl, yh = min(xl, p[0]), max(xh, p[0]), min(yl, p[1]), max(yh, p[1])
 		}
+	}
+	if xh <= 0 || yh <= 0 {
+		return ""
 	}
 	xAxis, yAxis := logAxis(xl, xh), logAxis(yl, yh)
 	bottom := float64(linesHeight - plotBottom)

@@ -92,6 +92,9 @@ func (b *bench) queueOf(n int) (err error) {
 	}
 	defer proxy.Close()
 	counted := min(4, n+1) // at least one before and one after each counted turn
+	if b.small {
+		counted = 2
+	}
 	if err := many.queued(counted, "-path", path, "-session", queueSession.String(), "-servers", proxy.Addr()); err != nil {
 		return err
 	}

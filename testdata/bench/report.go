@@ -16,10 +16,15 @@ func (b *bench) report(chosen []string, took time.Duration) error {
 	for _, p := range phases {
 		whole = whole && slices.Contains(chosen, p.name)
 	}
+	recorded := len(chosen) == 1 && chosen[0] == checkPhase
 	texts := map[string]string{}
-	if whole {
+	page := whole || os.Getenv("BENCH_PAGE") != "" && !recorded
+	if page {
 		texts["machine"] = b.machineBlock(took)
+		texts["verdicts"] = b.verdicts()
 		texts["summary"] = b.summary()
+	}
+	if whole {
 		texts["paper"] = b.paper()
 	}
 	for _, p := range phases {
@@ -28,21 +33,37 @@ func (b *bench) report(chosen []string, took time.Duration) error {
 			for _, lack := range b.lacks[p.name] {
 				texts[p.name] += "\n" + lack + ".\n"
 			}
+			texts[p.name] += "\nMade by `" + commandOf(p.name) + "`.\n"
 		}
 	}
-	for _, name := range append([]string{"machine", "summary"}, append(chosen, "paper")...) {
+	for _, name := range append([]string{"machine", "verdicts", "summary"}, append(chosen, "paper")...) {
 		if text := texts[name]; text != "" {
 			fmt.Printf("\n%s\n\n%s", name, text)
 		}
 	}
-	if !whole {
+	if !page && !recorded {
 		log.Printf("%s is left as it is: it has a whole run's numbers alone", b.page)
 		return nil
 	}
-	if err := b.plots(); err != nil {
-		return err
+	if slices.Contains(chosen, checkPhase) {
+		if err := b.recorded.write(recordedFile()); err != nil {
+			return err
+		}
+	}
+	if page {
+		if err := b.plots(); err != nil {
+			return err
+		}
 	}
 	return writePage(b.page, texts)
+}
+
+// commandOf makes that block alone.
+func commandOf(phase string) string {
+	if phase == checkPhase {
+		return "make bench-record"
+	}
+	return "BENCH_PHASES=" + phase + " make bench"
 }
 
 // blocks of the page, by the phase that they show.
@@ -50,7 +71,7 @@ var blocks = map[string]func(*bench) string{
 	"run": (*bench).runBlock, "timeline": (*bench).timelineBlock, "exchange": (*bench).exchangeBlock,
 	"handover": (*bench).handoverBlock, "memory": (*bench).memoryBlock, "traffic": (*bench).trafficBlock,
 	"kill": (*bench).killBlock, "loss": (*bench).lossBlock,
-	"queue": (*bench).queueBlock, "elections": (*bench).electionsBlock, "three": (*bench).threeBlock,
+	"queue": (*bench).queueBlock, "elections": (*bench).electionsBlock, "three": (*bench).threeBlock, checkPhase: (*bench).checkBlock,
 }
 
 // writePage puts the texts between the markers of a page, each of which it must have.
@@ -161,6 +182,9 @@ func (b *bench) plots() error {
 		"elections":  b.electionsPlot(),
 		"heartbeats": b.heartbeatsPlot(),
 	} {
+		if picture == "" { // its phase was left out
+			continue
+		}
 		if err := os.WriteFile(filepath.Join(dir, name+".svg"), []byte(picture), 0o644); err != nil {
 			return err
 		}

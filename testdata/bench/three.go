@@ -40,7 +40,7 @@ func (b *bench) onThree() error {
 	defer es.close()
 	for range b.rounds(8) {
 		time.Sleep(settle)
-		if err := es[0].killed(); err != nil {
+		if _, err := es[0].killed(); err != nil {
 			return err
 		}
 		if err := es.refill(); err != nil {

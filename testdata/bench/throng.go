@@ -78,16 +78,23 @@ func (t *throng) queued(n int, args ...string) error {
 	if err := t.add(n, args...); err != nil {
 		return err
 	}
-	if len(t.parts) > 0 && t.now.part == nil {
-		var err error
-		if t.now, err = t.hear("started", scaleBound); err != nil {
-			return err
-		}
-		n--
+	waiting, first := n, t.now.part == nil
+	if first {
+		waiting--
 	}
-	for range n {
-		if _, err := t.hear("waiting", scaleBound); err != nil {
-			return err
+	for timeout := time.After(scaleBound); waiting > 0 || first; {
+		select {
+		case w := <-t.said:
+			switch w.what { // the words of one may come before those of another that was sooner
+			case "started":
+				t.now, first = w, false
+			case "waiting":
+				waiting--
+			case "lost":
+				t.lost++
+			}
+		case <-timeout:
+			return fmt.Errorf("not in the queue within %v: %d of %d (%d have lost a session)", scaleBound, waiting, n, t.lost)
 		}
 	}
 	return nil
