@@ -85,10 +85,10 @@ bench-record: ## record what bench-check compares with (testdata/bench/recorded.
 	$(MAKE) build
 	go run ./testdata/bench record
 
-bench-go: ## the Go benchmarks of the inner parts, as benchstat reads them
+bench-go: ## the Go benchmarks of the inner parts, for benchstat (BENCHFLAGS='-count 10')
 	.ci/install test
 	$(MAKE) build
-	go test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...
+	go test -tags $(TAGS) -run '^$$' -bench . -benchmem $(BENCHFLAGS) ./...
 
 fuzz: ## run each fuzz target for a while (FUZZTIME=20s)
 	@for package in $$(go list -tags $(TAGS) ./...); do \
