@@ -170,7 +170,7 @@ func (b *bench) trafficBlock() string {
 func (b *bench) queueBlock() string {
 	t := newTable("waiters", "hand-over, ms", "quartiles", "least – most", "two waiters beside them, ms", "×", "the floor with as many, ms", "quartiles", "×",
 		"watches fired by it", "its requests, back in the queue included")
-	u := newTable("waiters", "a join, ms", "its requests", "memory each, MiB", "of all, MiB", "and of the server, MiB", "pings/s", "server's CPU, % of one", "waiters' CPU, % of one",
+	u := newTable("waiters", "a join, ms", "its requests", "memory each, MiB", "of all, MiB", "and of the server, MiB", "pings/s", "server's CPU, % of one", "waiters' CPU, % of one", "lost",
 		"`status`, ms", "its requests", "its bytes", "its peak, MiB")
 	for _, n := range b.queueSizes() {
 		l, shown := fmt.Sprint(n), number(float64(n))
@@ -179,7 +179,7 @@ func (b *bench) queueBlock() string {
 		t.row(shown, b.cell(l, "queue.turn"), quartiles, ends, b.cell(l, "queue.few"), b.toOther(l, "queue.turn", "queue.few"),
 			b.cell(l, "queue.floor"), floor, b.toOther(l, "queue.turn", "queue.floor"), b.cell(l, "queue.turn.woken"), b.cell(l, "queue.turn.requests"))
 		u.row(shown, b.cell(l, "queue.join"), b.cell(l, "queue.join.requests"), b.mebibytes(l, "queue.resident"), b.mebibytes(l, "queue.all.resident"),
-			b.mebibytes(l, "queue.server.resident"), b.cell(l, "queue.pings"), b.cell(l, "queue.server.cpu"), b.cell(l, "queue.clients.cpu"),
+			b.mebibytes(l, "queue.server.resident"), b.cell(l, "queue.pings"), b.cell(l, "queue.server.cpu"), b.cell(l, "queue.clients.cpu"), b.count(l, "queue.lost"),
 			b.cell(l, "queue.status"), b.cell(l, "queue.status.requests"), b.cell(l, "queue.status.bytes"), b.mebibytes(l, "queue.status.peak"))
 	}
 	return t.String() + "\n" + u.String()

@@ -50,7 +50,7 @@ func (b *bench) paper() string {
 			number(math.Round(watches)), number(max(1, math.Ceil(writes/half))))
 	}
 	join := b.stats(queue, "queue.join").median * everybody / 1000
-	return t.String() + fmt.Sprintf(`
+	return t.String() + b.carriers(queue, float64(last)) + fmt.Sprintf(`
 Half of what this server acknowledged at the most, %s writes a second, is taken as what
 one ensemble carries. To join, 100,000 need %s s at the %s ms each that the last of %s
 waiters took on average; a `+"`status`"+` of one election with all of them has 100,000 nodes to
@@ -58,4 +58,22 @@ read, %s ms at %s ms for each thousand.
 `, number(half), number(join), b.cell(queue, "queue.join"), number(float64(last)),
 		number(b.stats(queue, "queue.status").median*everybody/float64(last)),
 		number(b.stats(queue, "queue.status").median*1000/float64(last)))
+}
+
+// carriers reckons what servers are needed for those who only wait, of whom last were
+// measured.
+func (b *bench) carriers(queue string, last float64) string {
+	const everybody = 100_000
+	cpu := b.stats(queue, "queue.server.cpu").median // at pings each third of queueSession
+	at := func(session time.Duration) float64 {
+		return cpu * everybody / last * queueSession.Seconds() / session.Seconds()
+	}
+	memory := b.stats(queue, "queue.server.resident").median / 1024
+	return fmt.Sprintf(`
+%s waiters with a session of %v took %s %% of one CPU of the server, which held %s MiB with its
+own start; so the pings of 100,000 take %s %% of one with that session, and %s %% with %v. The
+server may have %d files open here: for the connections of 100,000 it takes %.0f servers of that
+limit, for which observers will do, or one whose limit is raised.
+`, number(last), queueSession, number(cpu), number(memory), number(at(queueSession)), number(at(usualSession)), usualSession,
+		b.files, math.Ceil(everybody/max(1, float64(b.files)-100)))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -37,15 +38,23 @@ func (b *bench) queues() error {
 	return nil
 }
 
+// errMemory: more participants would take what the machine and its other users need.
+var errMemory = errors.New("there was hardly memory left")
+
+// memoryLeft is what nobody uses, in kB.
+func memoryLeft() float64 {
+	info, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	return field(info, "MemAvailable:")
+}
+
 // fits tells of n participants for which there is no memory, if they take what each of
 // fewer took.
 func fits(n int, kBEach float64) error {
-	info, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return err
-	}
 	const share = 0.85 // of what is free now
-	need, free := float64(n)*kBEach, field(info, "MemAvailable:")
+	need, free := float64(n)*kBEach, memoryLeft()
 	if need <= share*free {
 		return nil
 	}
@@ -101,7 +110,12 @@ func (b *bench) queueOf(n int) (err error) {
 	b.add(label, "queue.join.requests", float64(len(proxy.Requests(spoken)))/float64(counted))
 	if direct := n + 1 - counted; direct > 0 {
 		began := time.Now()
-		if err := many.queued(direct, "-path", path, "-session", queueSession.String(), "-servers", server.Addr()); err != nil {
+		err := many.queued(direct, "-path", path, "-session", queueSession.String(), "-servers", server.Addr())
+		if errors.Is(err, errMemory) {
+			b.missing("queue", fmt.Errorf("%s were given up: %w", number(float64(n)), err))
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		b.add(label, "queue.join", millis(time.Since(began))/float64(direct))
@@ -115,6 +129,7 @@ func (b *bench) queueOf(n int) (err error) {
 	if err := b.timeTurns(label, n, server, path, many); err != nil {
 		return err
 	}
+	b.add(label, "queue.lost", float64(many.lost))
 	return b.statusOf(label, server, path)
 }
 
@@ -124,10 +139,7 @@ func (b *bench) idle(label string, n int, server *zktest.Server, t *throng) erro
 	if err != nil {
 		return err
 	}
-	window := 10 * time.Second
-	if n > 5000 { // so that each pings once
-		window = queueSession / pingsPerSession
-	}
+	window := queueSession / pingsPerSession // so that each pings once
 	if b.small {
 		window = 200 * time.Millisecond
 	}
@@ -175,17 +187,26 @@ func (b *bench) countTurns(label string, turns int, server *zktest.Server, proxy
 
 // timeTurns times turns, those of a queue and those that they are compared with, one
 // after the other.
-func (b *bench) timeTurns(label string, n int, server *zktest.Server, path string, many *throng) error {
-	conn, err := b.connect(server.Addr())
-	if err != nil {
-		return err
+func (b *bench) timeTurns(label string, n int, server *zktest.Server, path string, many *throng) (err error) {
+	other := server
+	if need := uint64(2*n + 500); need > b.files {
+		b.missing("queue", fmt.Errorf("The floor with %s has a server of its own, since one may open no more than %d files here", number(float64(n)), b.files))
+		var stop func()
+		if other, stop, err = b.launchOwn(fmt.Sprintf("queue-floor-%d", n)); err != nil {
+			return err
+		}
+		defer stop()
 	}
-	defer conn.Close()
 	all := []struct {
 		measure string
 		t       *throng
 	}{{"queue.turn", many}}
-	beside := func(measure string, n int, args ...string) error {
+	beside := func(measure string, at *zktest.Server, n int, args ...string) error {
+		conn, err := b.connect(at.Addr())
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
 		dir := path + measure[len("queue"):]
 		if err := makeNode(conn, dir); err != nil {
 			return err
@@ -195,22 +216,18 @@ func (b *bench) timeTurns(label string, n int, server *zktest.Server, path strin
 			measure string
 			t       *throng
 		}{measure, t})
-		return t.queued(n+1, append(args, "-path", dir, "-session", queueSession.String(), "-servers", server.Addr())...)
+		return t.queued(n+1, append(args, "-path", dir, "-session", queueSession.String(), "-servers", at.Addr())...)
 	}
 	defer func() {
 		for _, a := range all[1:] {
 			a.t.close()
 		}
 	}()
-	if need := uint64(2*n + 500); need <= b.files {
-		if err := beside("queue.floor", n, "-floor"); err != nil {
-			return fmt.Errorf("the floor: %w", err)
-		}
-	} else {
-		b.missing("queue", fmt.Errorf("the floor with %s was left out: the server may open %d files, and needs %d", number(float64(n)), b.files, need))
+	if err := beside("queue.floor", other, n, "-floor"); err != nil {
+		return fmt.Errorf("the floor: %w", err)
 	}
 	if n > fewest {
-		if err := beside("queue.few", fewest); err != nil {
+		if err := beside("queue.few", server, fewest); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
@@ -72,6 +73,9 @@ func (t *throng) add(n int, args ...string) error {
 // scaleBound is for what thousands do.
 const scaleBound = 5 * time.Minute
 
+// enoughMemory is what is left to others, in kB.
+const enoughMemory = 1 << 20
+
 // queued starts n participants of one election, the first of which leads, and waits until
 // the others wait.
 func (t *throng) queued(n int, args ...string) error {
@@ -82,8 +86,14 @@ func (t *throng) queued(n int, args ...string) error {
 	if first {
 		waiting--
 	}
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
 	for timeout := time.After(scaleBound); waiting > 0 || first; {
 		select {
+		case <-look.C:
+			if left := memoryLeft(); left < enoughMemory {
+				return fmt.Errorf("%w: %s MiB, with %d still to come", errMemory, number(math.Round(left/1024)), waiting)
+			}
 		case w := <-t.said:
 			switch w.what { // the words of one may come before those of another that was sooner
 			case "started":
