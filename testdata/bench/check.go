@@ -94,7 +94,11 @@ func (b *bench) measureParts(at *place, names []string, times int) error {
 	for _, p := range parts {
 		if slices.Contains(names, p.name) {
 			since := time.Now()
-			if err := p.run(b, at, b.rounds(p.rounds*times)); err != nil {
+			rounds := p.rounds * times
+			if b.small || b.factor > 1 { // fewer say nothing
+				rounds = b.rounds(rounds)
+			}
+			if err := p.run(b, at, rounds); err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
 			log.Printf("check's %s: %v", p.name, time.Since(since).Round(100*time.Millisecond))

@@ -17,11 +17,13 @@ type claim struct {
 
 func (c claim) row(t *table) {
 	result, measured, bound := "holds", number(c.measured)+c.unit, "at most "+number(c.bound)+c.unit
+	if c.bound == 0 {
+		result, bound = "stated", absent
+	}
 	switch {
 	case math.IsNaN(c.measured):
 		result, measured = "not measured in this run", absent
 	case c.bound == 0:
-		result, bound = "stated", absent
 	case c.measured > c.bound:
 		result = "**does not hold**"
 	}
