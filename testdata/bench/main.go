@@ -55,7 +55,7 @@ type bench struct {
 	etcd       *etcdServer
 	mu         sync.Mutex
 	samples    map[string]map[string][]float64 // by contender and measure
-	lacks      map[string][]string             // what was left out, by block
+	notes      map[string][]string             // what was left out, by block
 	machine    machine
 	files      uint64 // that a server may have open
 	version    string // of ZooKeeper
@@ -104,7 +104,7 @@ func main() {
 
 func run(mode string) (err error) {
 	began := time.Now()
-	b := &bench{env: environment(), factor: 1, samples: map[string]map[string][]float64{}, lacks: map[string][]string{},
+	b := &bench{env: environment(), factor: 1, samples: map[string]map[string][]float64{}, notes: map[string][]string{},
 		page: cmp.Or(os.Getenv("BENCH_PAGE"), "docs/performance.md")}
 	if n := os.Getenv("BENCH_N"); n != "" {
 		if b.factor, err = strconv.ParseFloat(n, 64); err != nil || b.factor <= 0 {

@@ -27,7 +27,7 @@ func (b *bench) queues() error {
 	before := 0.0
 	for _, n := range b.queueSizes() {
 		if err := fits(n, before); err != nil {
-			b.missing("queue", err)
+			b.note("queue", err.Error()+".")
 			continue
 		}
 		if err := b.queueOf(n); err != nil {
@@ -61,11 +61,11 @@ func fits(n int, kBEach float64) error {
 	return fmt.Errorf("%s were left out: they would take %s GiB of memory, and %s were free", number(float64(n)), number(need/(1<<20)), number(free/(1<<20)))
 }
 
-// missing notes what a block of the page lacks.
-func (b *bench) missing(block string, why error) {
+// note is for what a block of the page lacks, or has otherwise.
+func (b *bench) note(block, text string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.lacks[block] = append(b.lacks[block], why.Error())
+	b.notes[block] = append(b.notes[block], text)
 }
 
 // raiseFiles lets this process, and what it starts, have as many open files as a server
@@ -112,7 +112,7 @@ func (b *bench) queueOf(n int) (err error) {
 		began := time.Now()
 		err := many.queued(direct, "-path", path, "-session", queueSession.String(), "-servers", server.Addr())
 		if errors.Is(err, errMemory) {
-			b.missing("queue", fmt.Errorf("%s were given up: %w", number(float64(n)), err))
+			b.note("queue", fmt.Sprintf("%s were given up: %v.", number(float64(n)), err))
 			return nil
 		}
 		if err != nil {
@@ -167,13 +167,17 @@ func (b *bench) countTurns(label string, turns int, server *zktest.Server, proxy
 	if err != nil {
 		return err
 	}
+	rest := settle
+	if b.small {
+		rest /= 6
+	}
 	for range turns {
-		time.Sleep(settle)
+		time.Sleep(rest)
 		proxy.Forget()
 		if err := t.turn(nil); err != nil {
 			return err
 		}
-		time.Sleep(settle)
+		time.Sleep(rest)
 		b.add(label, "queue.turn.requests", float64(len(proxy.Requests(spoken))))
 	}
 	after, err := readCounters(server)
@@ -190,7 +194,7 @@ func (b *bench) countTurns(label string, turns int, server *zktest.Server, proxy
 func (b *bench) timeTurns(label string, n int, server *zktest.Server, path string, many *throng) (err error) {
 	other := server
 	if need := uint64(2*n + 500); need > b.files {
-		b.missing("queue", fmt.Errorf("The floor with %s has a server of its own, since one may open no more than %d files here", number(float64(n)), b.files))
+		b.note("queue", fmt.Sprintf("The floor with %s has a server of its own, since one may open no more than %d files here.", number(float64(n)), b.files))
 		var stop func()
 		if other, stop, err = b.launchOwn(fmt.Sprintf("queue-floor-%d", n)); err != nil {
 			return err

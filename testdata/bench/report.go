@@ -30,8 +30,8 @@ func (b *bench) report(chosen []string, took time.Duration) error {
 	for _, p := range phases {
 		if slices.Contains(chosen, p.name) {
 			texts[p.name] = blocks[p.name](b)
-			for _, lack := range b.lacks[p.name] {
-				texts[p.name] += "\n" + lack + ".\n"
+			for _, note := range b.notes[p.name] {
+				texts[p.name] += "\n" + note + "\n"
 			}
 			texts[p.name] += "\nMade by `" + commandOf(p.name) + "`.\n"
 		}
