@@ -68,10 +68,27 @@ model: ## check the protocol's model with spin (docs/model), a minute
 lint: ## what .ci/run checks besides the tests
 	.ci/run lint
 
-bench: ## run the benchmarks
+# Alone on the machine, please: it takes about twelve minutes (BENCH_N=3: thrice that).
+bench: ## zkelect beside a floor and its peers: the tables in docs/performance.md
+	.ci/install bench
+	$(MAKE) build
+	go run ./testdata/bench
+
+# Nothing else should run beside these two either.
+bench-check: ## fail where zkelect is slower or larger, beside the floor, than recorded
+	.ci/install bench-check
+	$(MAKE) build
+	go run ./testdata/bench check
+
+bench-record: ## record what bench-check compares with (testdata/bench/recorded.json)
+	.ci/install bench-check
+	$(MAKE) build
+	go run ./testdata/bench record
+
+bench-go: ## the Go benchmarks of the inner parts, for benchstat (BENCHFLAGS='-count 10')
 	.ci/install test
 	$(MAKE) build
-	go test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...
+	go test -tags $(TAGS) -run '^$$' -bench . -benchmem $(BENCHFLAGS) ./...
 
 fuzz: ## run each fuzz target for a while (FUZZTIME=20s)
 	@for package in $$(go list -tags $(TAGS) ./...); do \
@@ -130,4 +147,4 @@ clean: ## remove what build, man and package made
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
 
-.PHONY: all build demo test soak matrix chaos model lint bench fuzz fresh install man package package-test clean help
+.PHONY: all build demo test soak matrix chaos model lint bench bench-check bench-record bench-go fuzz fresh install man package package-test clean help

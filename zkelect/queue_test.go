@@ -131,13 +131,3 @@ func TestQueueHuge(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func BenchmarkNewQueue(b *testing.B) {
-	children := make([]string, 1000)
-	for i := range children {
-		children[i] = latchName(newUUID(true), int64((i*7919)%len(children)))
-	}
-	for b.Loop() {
-		newQueue(children, familyLatch)
-	}
-}

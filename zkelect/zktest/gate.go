@@ -17,7 +17,8 @@ const (
 
 // A gate stands in one direction of all connections of a proxy.
 type gate struct {
-	delay atomic.Int64 // ns
+	delay  atomic.Int64 // ns
+	passed atomic.Int64 // bytes
 
 	mu      sync.Mutex
 	mode    mode

@@ -127,7 +127,7 @@ func established(c *net.TCPConn) bool {
 // sender's kernel keeps them and a full buffer makes the sender wait, as it does
 // when a cable is out.
 func (l *link) read(ln lane, queue chan<- parcel) {
-	framed := true
+	framed := !l.proxy.relay
 	buf := make([]byte, 32<<10)
 	for ln.gate.await(l, notHeld) {
 		var p parcel
@@ -144,6 +144,9 @@ func (l *link) read(ln lane, queue chan<- parcel) {
 			var n int
 			n, err = ln.from.Read(buf)
 			p.bytes = append([]byte(nil), buf[:n]...)
+			if l.proxy.relay && n > 0 && ln.from == l.client {
+				l.proxy.tap(l.id, p.bytes)
+			}
 		}
 		if err != nil {
 			p.then = end
@@ -191,6 +194,7 @@ func (l *link) write(ln lane, queue <-chan parcel) {
 				l.close()
 				return
 			}
+			ln.gate.passed.Add(int64(len(p.bytes)))
 		}
 		switch p.then {
 		case mute:

@@ -19,6 +19,8 @@ import (
 // server.
 type Proxy struct {
 	target   string
+	relay    bool // nothing is framed
+	tap      func(conn int, sent []byte)
 	port     port
 	up, down *gate
 	faults   faults
@@ -44,12 +46,25 @@ func NewProxy(tb testing.TB, target string) *Proxy {
 }
 
 // OpenProxy is [NewProxy] for those without a test. The caller must Close it.
-func OpenProxy(target string) (*Proxy, error) {
+func OpenProxy(target string) (*Proxy, error) { return openProxy(target, nil) }
+
+// OpenRelay is [OpenProxy] for a server of another protocol, whose bytes could be
+// taken for frames: none is read. What clients send is shown to tap as it comes, unless
+// that is nil: of each connection, which are counted from 1, one piece at a time.
+func OpenRelay(target string, tap func(conn int, sent []byte)) (*Proxy, error) {
+	if tap == nil {
+		tap = func(int, []byte) {}
+	}
+	return openProxy(target, tap)
+}
+
+// openProxy opens a relay where there is a tap.
+func openProxy(target string, tap func(int, []byte)) (*Proxy, error) {
 	held, err := reserve("127.0.0.1")
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{target: target, port: held, up: newGate(), down: newGate(), links: map[*link]bool{}}
+	p := &Proxy{target: target, relay: tap != nil, tap: tap, port: held, up: newGate(), down: newGate(), links: map[*link]bool{}}
 	if err := p.Refuse(false); err != nil {
 		p.Close()
 		return nil, err
@@ -62,6 +77,10 @@ func (p *Proxy) Addr() string { return p.port.addr() }
 
 // Conns returns how many connections are open, those that wait in a cut included.
 func (p *Proxy) Conns() int { return len(p.openLinks()) }
+
+// Traffic returns how many bytes have been passed on so far each way, those of what
+// is not framed included.
+func (p *Proxy) Traffic() (up, down int64) { return p.up.passed.Load(), p.down.passed.Load() }
 
 // Cut makes the network go silent, both ways: connections stay open, new ones
 // are accepted, nothing comes through and nothing is lost. It is what a cable
