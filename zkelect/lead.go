@@ -57,6 +57,10 @@ type beat struct {
 // be killed sleeps uninterruptibly, or is another user's.
 const unkilledAfter = 2 * time.Second
 
+// listenAfter is how long a term has lasted before it is looked what others want of it
+// and whether the queue node still stands, so that nothing keeps the work from its start.
+const listenAfter = 10 * time.Millisecond
+
 // never is further away than any lease.
 const never = time.Duration(1<<63 - 1)
 
@@ -82,8 +86,9 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 	l.followSession()
 	l.tellHost(c.now())
 	l.advance(c.now(), start) // the work before all that can wait
-	own := l.watchOwn()
-	resigned := c.serveRequests(ctx, t)
+	var own <-chan string
+	var resigned <-chan *ordered
+	listenDue := time.After(listenAfter)
 	tickKnown, tickDue := c.tickAsked()
 	for {
 		_, _, changed := c.sess.status()
@@ -101,6 +106,8 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 			l.beaten(b)
 		case r := <-l.recorded:
 			l.fenced(r)
+		case <-listenDue:
+			own, resigned = l.watchOwn(), c.serveRequests(ctx, t)
 		case gone := <-own:
 			l.lost(LossNode, gone)
 		case o := <-resigned:
