@@ -125,9 +125,12 @@ func newGuard(name string, o GuardOptions, level Isolation, cg *cgroup, flags ui
 }
 
 // guardEnviron is this process's without the credentials: the guard has no use for
-// them, and the command gets an environment of its own.
+// them, and the command gets an environment of its own. The guard begins with one
+// thread at a time, which is all that it needs for long: see settle.
 func guardEnviron() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "ZKELECT_AUTH=") })
+	return append(slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "ZKELECT_AUTH=") || strings.HasPrefix(v, "GOMAXPROCS=")
+	}), "GOMAXPROCS=1")
 }
 
 // Await returns when the guard stands: from then on the death of this process ends
