@@ -33,11 +33,6 @@ func (c jobs) serve() {
 }
 
 var forker = sync.OnceValue(func() jobs {
-	// os/exec tries pidfds out with a child of its own at first use. That has to
-	// be over before our reaping could disturb it.
-	if self, err := os.FindProcess(os.Getpid()); err == nil {
-		_ = self.Release()
-	}
 	c := make(jobs)
 	go func() {
 		runtime.LockOSThread()
@@ -49,7 +44,7 @@ var forker = sync.OnceValue(func() jobs {
 // keepThreads makes some spare threads, once. At most GOMAXPROCS threads run Go code,
 // few of them with something to do in so small a program; the others sit in system
 // calls.
-var keepThreads = sync.OnceFunc(func() { spareThreads(6 + min(runtime.GOMAXPROCS(0), 8)) })
+var keepThreads = sync.OnceFunc(func() { spareThreads(4 + min(runtime.GOMAXPROCS(0), 8)) })
 
 // spareThreads leaves n idle threads with the Go runtime, which keeps them for
 // ever. When the system has run out of processes no thread can be made either,

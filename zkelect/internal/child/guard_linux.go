@@ -125,12 +125,12 @@ func newGuard(name string, o GuardOptions, level Isolation, cg *cgroup, flags ui
 }
 
 // guardEnviron is this process's without the credentials: the guard has no use for
-// them, and the command gets an environment of its own. Where nothing is said yet (the
-// first value counts), Go's runtime is told that two processors are enough: one that a
-// slow exec holds, and one for all else.
+// them, and the command gets an environment of its own. The guard begins with one
+// thread at a time, which is all that it needs for long: see settle.
 func guardEnviron() []string {
-	ours := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "ZKELECT_AUTH=") })
-	return append(ours, "GOMAXPROCS=2")
+	return append(slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "ZKELECT_AUTH=") || strings.HasPrefix(v, "GOMAXPROCS=")
+	}), "GOMAXPROCS=1")
 }
 
 // Await returns when the guard stands: from then on the death of this process ends

@@ -243,11 +243,13 @@ func (n *nursery) reap() (childless, stuck bool) {
 }
 
 // waitable names a child that has ended, without reaping it; 0 if none has, and
-// ECHILD if there is no child.
+// ECHILD if there is no child. One that ends without SIGCHLD is none: what we start
+// and what comes back does so (the kernel sees to that as it hands an orphan on), and
+// the one that os/exec tries pidfds out with at first use is not to be disturbed.
 func waitable() (int, error) {
 	var info unix.Siginfo
 	for {
-		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT|unix.WALL, nil)
+		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -86,7 +87,7 @@ func (w *warden) serve() {
 	ignore()
 	in := bufio.NewReader(w.owner)
 	for !w.over() {
-		if w.hello.kind != 0 && in.Buffered() == 0 && !w.owner.pending() {
+		if in.Buffered() == 0 && !w.owner.pending(w.idle()) {
 			settle()
 		}
 		m, err := readMessage(in)
@@ -123,9 +124,20 @@ func ignore() {
 	}
 }
 
+// idle is how long the owner has to be silent before anything is done that is not
+// urgent: a term that is about to be opened gives time for it after the will.
+func (w *warden) idle() time.Duration {
+	if w.will.kind == 0 {
+		return 50 * time.Millisecond
+	}
+	return 0
+}
+
 // settle does what takes its time, while the owner has nothing to say and before
 // anything is short.
 var settle = sync.OnceFunc(func() {
+	// One thread may hang in an exec while another keeps the lease.
+	runtime.GOMAXPROCS(2)
 	keepThreads()
 	// SIGCHLD so that no tree has to; the others would stop us.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGCHLD, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)

@@ -138,9 +138,9 @@ func (e guardEnd) Read(b []byte) (int, error) {
 	}
 }
 
-// pending tells whether a read would not wait.
-func (e guardEnd) pending() bool {
-	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(e), Events: unix.POLLIN}}, 0)
+// pending tells whether there is something to read, or is within a time.
+func (e guardEnd) pending(within time.Duration) bool {
+	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(e), Events: unix.POLLIN}}, int(within.Milliseconds()))
 	return n > 0
 }
 
