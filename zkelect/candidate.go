@@ -96,6 +96,7 @@ type Candidate struct {
 	prepared  bool // the side node, in this session
 	warned    bool // that the grace does not fit
 	endTold   bool // that the sequence nears its end
+	heirs     bool // wait behind the term that was just closed
 	yields    bool // to those who wait, with RecipePlain: it has just led
 	tick      tick
 	hostPID   bool // the id is the default one
@@ -200,6 +201,10 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 		c.release(t, out)
 		c.standing.queued("")
 		c.host.released()
+		if c.heirs {
+			c.heirs = false
+			_ = sleep(c.awake(context.Background()), makeWay)
+		}
 		if err != nil || !c.requeues(out) {
 			return out, err
 		}

@@ -79,8 +79,20 @@ func (c *Candidate) closeTerm(ctx context.Context, t *term, end conclusion) erro
 		close:   func(rec *record) *record { return rec.end(end) },
 		unnamed: func(ctx context.Context) (again bool, err error) { return false, c.sweep(ctx, t) },
 	}
-	return e.run(ctx, t.rec, t.version) // mostly nobody has written since
+	var err error
+	var path *zk.Stat
+	inOrder(ctx, e.sess,
+		func(ctx context.Context) { err = e.run(ctx, t.rec, t.version) }, // mostly nobody has written since
+		func(ctx context.Context) { path, _ = e.sess.exists(ctx, c.place.latch) },
+	)
+	c.heirs = err == nil && path != nil && path.NumChildren > 0
+	return err
 }
+
+// makeWay is how long a candidate that has closed its term leaves the servers to those
+// behind: what it writes next (a new place in the queue, the end of the session) would
+// keep the next leader from its opening for as long as a transaction takes.
+const makeWay = 5 * time.Millisecond
 
 // ending closes one term, for its elector or for its survivor.
 type ending struct {
