@@ -39,7 +39,7 @@ func (b *bench) settled(es elections) error {
 	}); err != nil {
 		return err
 	}
-	rest := 2 * time.Second // for what comes after the join
+	rest := 5 * time.Second // for what comes after the join
 	if b.small {
 		rest /= 4
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // quiet is how long nothing has to have happened to a waiter.
-const quiet = 3 * time.Second
+const quiet = time.Second
 
 // Keeper follows a candidate. Its zero value is that of one that has not begun.
 type Keeper struct {
@@ -22,9 +22,8 @@ type Keeper struct {
 
 // Observe takes an event and the state after it. It returns at once.
 //
-// A leader keeps what it has: it should wait for no page, least of all for a disk. For a
-// waiter nothing hangs on the moments that it takes to map what its turn needs, which is
-// in the kernel's cache as long as any zkelect of the host runs.
+// A leader keeps what it has: it should wait for no page, least of all for a disk. So does
+// the next in the queue, whom the mapping would cost a millisecond or two of its turn.
 func (k *Keeper) Observe(_ zkelect.Event, s role.State) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -32,7 +31,7 @@ func (k *Keeper) Observe(_ zkelect.Event, s role.State) {
 		k.timer.Stop()
 		k.timer = nil
 	}
-	if s.Role == role.Waiting && s.Ahead > 0 {
+	if s.Role == role.Waiting && s.Ahead > 1 {
 		k.timer = time.AfterFunc(quiet, Shrink)
 	}
 }
