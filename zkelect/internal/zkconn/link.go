@@ -123,10 +123,12 @@ func (l *Link) Dial(network, addr string, _ time.Duration) (net.Conn, error) {
 	pause := l.pause()
 	l.fails++
 	l.mu.Unlock()
-	select {
-	case <-l.barred:
-		return nil, ErrBarred
-	case <-time.After(pause):
+	if pause > 0 {
+		select {
+		case <-l.barred:
+			return nil, ErrBarred
+		case <-time.After(pause):
+		}
 	}
 	secure, err := l.Secure.config(addr)
 	if err != nil {
