@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onForker runs a job on the one thread that starts all commands. A parent-death
+// onForker runs a job on the one thread that starts what dies with it. A parent-death
 // signal is sent when the *thread* that forked ends, and Go ends threads as it likes:
 // so this one is locked to a goroutine that never returns. A guard has its own way.
 var onForker = func(job func()) { forker().do(job) }
@@ -83,6 +83,11 @@ func fork(s sapling, tty int) (pid int, err error) {
 		// Who isn't root there loses with its exec what the new namespace gave it.
 		attr.Sys.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN}
 	}
-	onForker(func() { pid, err = syscall.ForkExec(s.Path, s.Args, attr) })
+	start := func() { pid, err = syscall.ForkExec(s.Path, s.Args, attr) }
+	if s.dieToo {
+		onForker(start)
+	} else {
+		start() // in any thread: nothing hangs on which, and there is none to make
+	}
 	return pid, err
 }

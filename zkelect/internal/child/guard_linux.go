@@ -35,7 +35,7 @@ const (
 	parting = time.Second
 	// settled is how long a command lives until this process makes the threads that it
 	// may need for the end of the tree. The guard has its own before the start.
-	settled = 2 * time.Millisecond
+	settled = 10 * time.Millisecond
 	// ownSlack is how much later than the lease the kernel ends this process
 	// itself, should it be stuck: by then the guard has done its work.
 	ownSlack = time.Second
