@@ -210,8 +210,7 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 			if ev != zk.EventNodeDeleted {
 				continue
 			}
-			c.host.near(name)
-			t, first, err := c.succeeds(ctx, q[i-1].name)
+			t, first, err := c.succeeds(ctx, q[i-1].name, name)
 			if _, now, _ := c.sess.status(); err != nil || first && now == connection {
 				return t, err
 			}
@@ -242,18 +241,26 @@ type turn struct {
 // first. It is if the node was the leader's: sequences only rise, so nobody can
 // have come before. Then the queue need not be listed to know it, which takes
 // longer the more wait, and is listed meanwhile.
-func (c *Candidate) succeeds(ctx context.Context, node string) (turn, bool, error) {
+func (c *Candidate) succeeds(ctx context.Context, node, name string) (turn, bool, error) {
 	s, l := c.prompt(), newGlance()
-	asked := s.written()
-	go func() {
-		select {
-		case <-asked: // the record first
-			l.look(asleep(ctx), c.place, s)
-		case <-ctx.Done():
-			l.over(ctx.Err())
-		}
-	}()
-	rec, version, err := c.place.readRecord(ctx, s)
+	var rec *record
+	var version int32
+	var err error
+	together(ctx,
+		func(ctx context.Context) {
+			asked := s.written()
+			go func() {
+				select {
+				case <-asked: // the record first
+					l.look(ctx, c.place, s)
+				case <-ctx.Done():
+					l.over(ctx.Err())
+				}
+			}()
+			rec, version, err = c.place.readRecord(ctx, s)
+		},
+		func(context.Context) { c.host.near(name) },
+	)
 	if errors.Is(err, zk.ErrNoNode) || err == nil && !rec.names(node) {
 		return turn{}, false, nil
 	}
