@@ -200,11 +200,11 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 		}
 		c.release(t, out)
 		c.standing.queued("")
-		c.host.released()
 		if c.heirs {
 			c.heirs = false
 			_ = sleep(c.awake(context.Background()), makeWay)
 		}
+		c.host.released()
 		if err != nil || !c.requeues(out) {
 			return out, err
 		}

@@ -89,9 +89,10 @@ func (c *Candidate) closeTerm(ctx context.Context, t *term, end conclusion) erro
 	return err
 }
 
-// makeWay is how long a candidate that has closed its term leaves the servers to those
-// behind: what it writes next (a new place in the queue, the end of the session) would
-// keep the next leader from its opening for as long as a transaction takes.
+// makeWay is how long a candidate that has closed its term leaves the servers, and a host
+// that they share, to those behind: what it writes next (a new place in the queue, the end
+// of the session) would keep the next leader from its opening for as long as a transaction
+// takes.
 const makeWay = 5 * time.Millisecond
 
 // ending closes one term, for its elector or for its survivor.
