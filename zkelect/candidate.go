@@ -199,13 +199,14 @@ func (c *Candidate) Run(ctx context.Context, start func(Term) (Work, error)) (Ou
 			out.Signal = c.signal
 		}
 		c.release(t, out)
+		again := err == nil && c.requeues(out)
 		c.standing.queued("")
 		if c.heirs {
 			c.heirs = false
 			_ = sleep(c.awake(context.Background()), makeWay)
 		}
 		c.host.released()
-		if err != nil || !c.requeues(out) {
+		if !again {
 			return out, err
 		}
 		pause := time.Duration(0)
