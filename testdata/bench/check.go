@@ -24,12 +24,13 @@ type checked struct {
 	tolerance  float64 // by how much of what is recorded it may be more
 }
 
-// What waits for a scheduler and for a server's answer may be half as much again, that of
-// several processes, one after the other, three quarters; memory, which hardly varies, a
-// fifth: docs/performance.md shows how much they vary.
+// What waits for a scheduler and for a server's answer may be 80 % more, that of several
+// processes, one after the other, twice as much; memory, which hardly varies on one
+// machine (other kernels map more of a program at a time), 40 %: docs/performance.md shows
+// how much they vary. Any less would fail on another machine than the recorded one.
 // Requests are counted: one more than were ever recorded is one too many.
 const (
-	ofTime, ofTurns, ofCPU, ofMemory, ofRequests = .5, .75, .4, .2, 0
+	ofTime, ofTurns, ofCPU, ofMemory, ofRequests = .8, 1, .6, .4, 0
 )
 
 var measures = []checked{
