@@ -83,9 +83,6 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	stop, kill := c.stop, c.kill
-	l.followSession()
-	l.tellHost(c.now())
-	l.advance(c.now(), start) // the work before all that can wait
 	var own <-chan string
 	var resigned <-chan *ordered
 	listenDue := time.After(listenAfter)

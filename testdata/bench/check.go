@@ -195,27 +195,15 @@ func (b *bench) checkMembers(at *place, rounds int) error {
 		cs = append(cs, b.rival(floorLabel, fmt.Sprintf("check-floor-%d", i), at), b.rival(zkelectLabel, fmt.Sprintf("check-zkelect-%d", i), at))
 	}
 	return again(func() error {
-		es, err := b.pairs(b.afresh("members"), true, cs)
-		if err != nil {
-			return err
-		}
-		defer es.close()
-		if err := b.settled(es); err != nil {
-			return err
-		}
-		for _, e := range es {
-			if err := e.weigh(); err != nil {
-				return err
+		return b.weighed(b.afresh("members"), true, cs, func(es elections) {
+			for i := 0; i < len(es); i += 2 {
+				floor, ours := es[i], es[i+1]
+				b.add(checkLabel, "join-requests", ours.members[1].proxy.said().requests)
+				for _, who := range []string{"leader", "next", "waiter"} {
+					b.add(checkLabel, who, b.stats(ours.label, who+".resident").median/b.stats(floor.label, who+".resident").median)
+				}
 			}
-		}
-		for i := 0; i < len(es); i += 2 {
-			floor, ours := es[i], es[i+1]
-			b.add(checkLabel, "join-requests", ours.members[1].proxy.said().requests)
-			for _, who := range []string{"leader", "next", "waiter"} {
-				b.add(checkLabel, who, b.stats(ours.label, who+".resident").median/b.stats(floor.label, who+".resident").median)
-			}
-		}
-		return nil
+		})
 	})
 }
 

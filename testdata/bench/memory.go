@@ -13,7 +13,12 @@ func (b *bench) memories() error {
 }
 
 func (b *bench) weighAll() error {
-	es, err := b.pairs("memory", false, b.contenders)
+	return b.weighed("memory", false, b.contenders, func(elections) {})
+}
+
+// weighed has the members of elections of these contenders weighed, and then looked at.
+func (b *bench) weighed(phase string, proxied bool, cs []*contender, then func(elections)) error {
+	es, err := b.pairs(phase, proxied, cs)
 	if err != nil {
 		return err
 	}
@@ -26,6 +31,7 @@ func (b *bench) weighAll() error {
 			return err
 		}
 	}
+	then(es)
 	return nil
 }
 

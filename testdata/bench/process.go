@@ -7,30 +7,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"zkelect/zkelect/zktest"
 )
 
 // patience bounds each wait for something that is to come soon. A session's end is
 // waited for much longer than it takes as well.
 const patience = 60 * time.Second
-
-// forks carries work to the one thread that starts all processes: their parent-death
-// signal is bound to the thread that forks.
-var forks = sync.OnceValue(func() chan<- func() {
-	c := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for f := range c {
-			f()
-		}
-	}()
-	return c
-})
 
 // start starts a command that the kernel kills when this process dies.
 func start(cmd *exec.Cmd) error {
@@ -38,9 +25,7 @@ func start(cmd *exec.Cmd) error {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setpgid = syscall.SIGKILL, true
-	started := make(chan error)
-	forks() <- func() { started <- cmd.Start() }
-	if err := <-started; err != nil {
+	if err := zktest.StartHere(cmd); err != nil {
 		return fmt.Errorf("start %s: %w", cmd.Args[0], err)
 	}
 	return nil

@@ -61,7 +61,8 @@ var forks = sync.OnceValue(func() chan<- func() {
 	return c
 })
 
-func startHere(cmd *exec.Cmd) error {
+// StartHere starts a command whose parent-death signal is to come when this process dies.
+func StartHere(cmd *exec.Cmd) error {
 	started := make(chan error)
 	forks() <- func() { started <- cmd.Start() }
 	return <-started
@@ -92,7 +93,7 @@ func spawn(start func(*exec.Cmd) error, stdin *os.File, logFile, name string, ar
 		Setpgid:   true, // Ctrl-C is for the test, whose death is then the server's
 	}
 	if start == nil {
-		start = startHere
+		start = StartHere
 	}
 	if err := start(cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
