@@ -187,12 +187,17 @@ func (l *lease) stopAt() (at, grace time.Duration) {
 
 // startable tells whether work may be started at now. The lease of an opening
 // must still hold patience, grace and reserve; a check that was answered
-// afterwards (proved) at least one more heartbeat.
+// afterwards (proved) at least one more heartbeat. A grace that was cut has left no more
+// than the patience from the opening's sending: half a heartbeat of it may go by until
+// the answer.
 func (l *lease) startable(now time.Duration, proved bool) bool {
-	at, _ := l.stopAt()
+	at, grace := l.stopAt()
 	ahead := l.patience()
-	if proved {
+	switch {
+	case proved:
 		ahead = l.heartbeat()
+	case grace < l.grace:
+		ahead -= l.heartbeat() / 2
 	}
 	return l.deadline > 0 && now+ahead <= at
 }

@@ -290,7 +290,8 @@ func TestStartable(t *testing.T) {
 		{"too late an answer", defaults, 12 - 7.5 + .01, false, false},
 		{"proved, late", defaults, 12 - 3, true, true},
 		{"proved, too late", defaults, 12 - 3 + .01, true, false},
-		{"no grace to spare, the opening alone", tight, .01, false, false},
+		{"no grace to spare, the opening alone", tight, .01, false, true},
+		{"no grace to spare, the opening took too long", tight, .51, false, false},
 		{"no grace to spare, proved", tight, 1.5, true, true},
 		{"no grace to spare, proved too late", tight, 1.51, true, false},
 	} {
