@@ -162,6 +162,8 @@ func (x *chaos) bear() {
 	c.plan = x.plan
 	if x.born%2 == 0 {
 		c.watched()
+	} else {
+		c.Candidate.host = &fakeHost{}
 	}
 	c.begin()
 	x.running = append(x.running, c)

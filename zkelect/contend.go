@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -202,6 +203,7 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 			c.cfg.emit(EventWaiting, slog.Int("position", i), slog.Int("of", len(q)-1), slog.String("behind", woken.behind))
 			shown = i
 		}
+		var settled <-chan time.Time
 	wait:
 		select {
 		case <-pulse(ctx):
@@ -214,6 +216,10 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 			if _, now, _ := c.sess.status(); err != nil || first && now == connection {
 				return t, err
 			}
+		case <-woken.further:
+			woken.further, settled = nil, time.After(moveUpAfter)
+			goto wait
+		case <-settled:
 		case <-woken.own:
 		case <-woken.transfer:
 		case <-changed:
@@ -225,6 +231,10 @@ func (c *Candidate) await(ctx context.Context, name string) (turn, error) {
 		}
 	}
 }
+
+// moveUpAfter is how long after the node before the predecessor's is gone a waiter looks
+// where it stands now: by then a next leader has its opening.
+const moveUpAfter = 100 * time.Millisecond
 
 // turn is what a candidate knows when it is first; all of it may be missing.
 type turn struct {
@@ -287,6 +297,8 @@ func (c *Candidate) reconnected(ctx context.Context) error {
 type wakers struct {
 	behind                     string // the predecessor's id
 	predecessor, own, transfer <-chan zk.EventType
+	// further is for the node before the predecessor's; nil where it wakes nobody.
+	further <-chan zk.EventType
 }
 
 // watch arms the watches of a waiter; nil means that the queue has changed
@@ -345,6 +357,16 @@ func (c *Candidate) watch(ctx context.Context, name string, q queue, i int) (*wa
 			if again, err := c.stepAside(ctx, name, f); err != nil || again {
 				return nil, err
 			}
+		}
+	}
+	if _, idle := c.host.(free); i > 1 && !idle {
+		// Else it would not know that it leads next, for which there is something to prepare.
+		_, _, w.further, err = c.sess.getW(ctx, c.place.node(q[i-2].name))
+		switch {
+		case errors.Is(err, zk.ErrNoNode):
+			return nil, nil
+		case ambiguous(err):
+			return nil, pauseAfter(ctx, c.sess)
 		}
 	}
 	return &w, nil
