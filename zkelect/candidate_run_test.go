@@ -185,6 +185,33 @@ func TestUnaffordable(t *testing.T) {
 	}
 }
 
+// The tick is asked for again in a term when the servers did not tell, and the lease is
+// longer from then on.
+func TestTickAskedAgainInATerm(t *testing.T) {
+	inWorld(t, func(w *fakeWorld) {
+		a := w.candidate("a", func(c *CandidateConfig) { c.TickTime = 0 })
+		asked := 0
+		a.probe = func(context.Context, session) (time.Duration, error) {
+			if asked++; asked < 3 {
+				return 0, errors.New("not now")
+			}
+			return time.Second, nil
+		}
+		a.begin()
+		a.work(0)
+		a.awaitEvent(EventBudget)
+		assumed := a.attr(EventBudget, "deadline").(time.Duration)
+		w.until("the tick is known", a.tickKnown)
+		time.Sleep(time.Second)
+		if n, _ := a.event(EventBudget); asked != 3 || n != 2 {
+			t.Errorf("asked %d times, %d budgets told", asked, n)
+		}
+		if known := a.attr(EventBudget, "deadline").(time.Duration); known <= assumed {
+			t.Errorf("a deadline after %v with the tick, %v without", known, assumed)
+		}
+	})
+}
+
 // The tick is asked for again when the servers did not tell.
 func TestTickAskedAgain(t *testing.T) {
 	inWorld(t, func(w *fakeWorld) {

@@ -36,7 +36,8 @@ type leading struct {
 	proved     bool // a check was answered since the opening
 	beatAt     time.Duration
 
-	unheard bool // by the guard, and told so
+	unheard    bool // by the guard, and told so
+	budgetTold bool
 
 	stopping bool
 	asked    bool // the work was asked to stop
@@ -117,9 +118,7 @@ func (c *Candidate) lead(t *term, start func(Term) (Work, error)) (Outcome, erro
 		case <-tickDue:
 			tickKnown = c.learnTick()
 		case <-tickKnown:
-			tickKnown = nil
-			l.t.lease.learn(c.budget().tick)
-			l.tellBudget()
+			tickKnown, tickDue = nil, l.learnt()
 		case <-stop:
 			stop = nil
 			l.stop(CauseStopped)
@@ -420,6 +419,7 @@ func (l *leading) kill(reason string) {
 // tellBudget tells the lease in force, and that the grace does not fit. Before
 // the servers have told the tick there is nothing worth telling.
 func (l *leading) tellBudget() {
+	l.budgetTold = true
 	b := l.t.lease.budget
 	stop, grace := b.stopAfter(b.steady())
 	firstStop, _ := b.stopAfter(b.first())

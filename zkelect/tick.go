@@ -90,6 +90,23 @@ func (c *Candidate) tickAsked() (known <-chan struct{}, due <-chan time.Time) {
 	return nil, time.After(tickAfter)
 }
 
+// tickAgain is how long a term goes on with an assumed tick until the servers are asked
+// again that did not tell.
+const tickAgain = 10 * time.Second
+
+// learnt takes what was learned of the tick. Where that is nothing, due tells when to ask
+// again.
+func (l *leading) learnt() (due <-chan time.Time) {
+	l.t.lease.learn(l.c.budget().tick)
+	if !l.c.tickKnown() {
+		due = time.After(tickAgain)
+	}
+	if due == nil || !l.budgetTold {
+		l.tellBudget()
+	}
+	return due
+}
+
 func probeTick(ctx context.Context, s session) (time.Duration, error) {
 	z, ok := s.(*zkSession)
 	if !ok {
