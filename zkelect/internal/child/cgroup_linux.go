@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -68,10 +69,6 @@ func openCgroup(dir string) (*cgroup, error) {
 
 // ownCgroup is the folder of this process in the version 2 hierarchy.
 func ownCgroup() (string, error) {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return "", err
-	}
 	own, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return "", err
@@ -81,6 +78,33 @@ func ownCgroup() (string, error) {
 		if rest, ok := strings.CutPrefix(line, "0::"); ok {
 			path = strings.TrimSuffix(rest, "\n")
 		}
+	}
+	// Where systemd mounts it, alone or beside version 1. The table of mounts is long on
+	// a host of containers, and the kernel slow to write it.
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		if dir := filepath.Join(root, path); path != "" && isOwnCgroup(dir) {
+			return dir, nil
+		}
+	}
+	return mountedCgroup(path)
+}
+
+// isOwnCgroup tells whether this process is in the control group of a folder.
+func isOwnCgroup(dir string) bool {
+	var fs unix.Statfs_t
+	if unix.Statfs(dir, &fs) != nil || fs.Type != unix.CGROUP2_SUPER_MAGIC {
+		return false
+	}
+	pids, err := os.ReadFile(dir + "/cgroup.procs")
+	self := strconv.Itoa(os.Getpid())
+	return err == nil && slices.Contains(strings.Fields(string(pids)), self)
+}
+
+// mountedCgroup looks in all that is mounted for the folder of a path.
+func mountedCgroup(path string) (string, error) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", err
 	}
 	for line := range strings.Lines(string(mounts)) {
 		before, after, _ := strings.Cut(line, " - ")
