@@ -62,7 +62,8 @@ func TestOpeningAnsweredLate(t *testing.T) {
 		{30 * time.Second, 1900 * ms, 0}, // patience, grace and reserve are left
 		{20 * time.Second, 100 * ms, 0},
 		{20 * time.Second, 700 * ms, 1},
-		{10 * time.Second, 0, 1}, // the grace does not fit: nothing is ever to spare
+		{10 * time.Second, 400 * ms, 0}, // the grace does not fit: half a heartbeat is to spare
+		{10 * time.Second, 600 * ms, 1},
 	} {
 		t.Run(fmt.Sprint(c.timeout, " ", c.late), func(t *testing.T) {
 			inWorld(t, func(w *fakeWorld) {
@@ -90,6 +91,7 @@ func TestOpeningAnsweredLate(t *testing.T) {
 func TestOpenedAndNeverStarted(t *testing.T) {
 	inWorld(t, func(w *fakeWorld) {
 		shortSession(w)
+		w.on("a", w.opening, fault{answer: time.Second})
 		w.on("a", (*fakeRequest).beats, fault{loss: silentBefore}, func() { w.cuts["a"] = true })
 		a := w.run("a")
 		if out := a.ended(); out.Cause != CauseLost || out.Ran || a.err != nil {
