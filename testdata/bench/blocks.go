@@ -92,14 +92,15 @@ func (b *bench) exchangeBlock() string {
 
 func (b *bench) handoverBlock() string {
 	t := b.details("handover", b.rows())
-	if s := b.stats(resignLabel, "handover"); s.n > 0 {
-		floor := b.stats(floorLabel, "handover").median
-		for _, m := range []struct{ name, measure string }{
-			{"zkelect, by `resign`, from the old command's last stamp", "handover"},
-			{"zkelect, by `resign`, from the start of `zkelect resign`", "handover.cause"},
-		} {
-			quartiles, ends, n := b.spread(resignLabel, m.measure)
-			t.row(m.name, b.cell(resignLabel, m.measure), number(b.stats(resignLabel, m.measure).median/floor), quartiles, ends, n)
+	floor := b.stats(floorLabel, "handover").median
+	for _, m := range []struct{ name, label, measure string }{
+		{"zkelect, three behind the leader", behindLabel, "handover"},
+		{"zkelect, by `resign`, from the old command's last stamp", resignLabel, "handover"},
+		{"zkelect, by `resign`, from the start of `zkelect resign`", resignLabel, "handover.cause"},
+	} {
+		if s := b.stats(m.label, m.measure); s.n > 0 {
+			quartiles, ends, n := b.spread(m.label, m.measure)
+			t.row(m.name, b.cell(m.label, m.measure), number(s.median/floor), quartiles, ends, n)
 		}
 	}
 	return t.String()

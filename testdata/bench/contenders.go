@@ -16,6 +16,7 @@ type contender struct {
 	label   string // as paths and files have it
 	session time.Duration
 	server  kind
+	waiting int    // how many wait behind its leader; 0: one
 	at      *place // its server, where that is not the one that all share
 	// argv is the command line that runs cmd, in the election of that path.
 	argv func(b *bench, c *contender, addr, path string, cmd []string) []string

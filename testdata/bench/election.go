@@ -334,18 +334,17 @@ func (es elections) open() error {
 	return es.refill()
 }
 
-// refill has a waiter join wherever none is.
+// refill has waiters join, one after the other, wherever too few are.
 func (es elections) refill() error {
 	return es.each(func(e *election) error {
-		if err := e.awaitQueue(len(e.members)); err != nil {
-			return err
-		}
-		if len(e.members) < 2 {
+		for {
+			if err := e.awaitQueue(len(e.members)); err != nil || len(e.members) > max(e.waiting, 1) {
+				return err
+			}
 			if err := e.enter(); err != nil {
 				return err
 			}
 		}
-		return e.awaitQueue(2)
 	})
 }
 

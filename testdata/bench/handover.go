@@ -13,6 +13,10 @@ import (
 // resignLabel is zkelect whose leader is asked to resign.
 const resignLabel = "zkelect-resign"
 
+// behindLabel is zkelect with more than one behind the leader: whoever has joined as the
+// third or later has to learn that it is next.
+const behindLabel = "zkelect-behind"
+
 // zkelect30 is zkelect with its own session timeout.
 const zkelect30 = "zkelect-30s"
 
@@ -42,7 +46,9 @@ func (b *bench) pairs(phase string, proxied bool, cs []*contender) (es elections
 // handovers measures how long nobody's command is there when the leader's has ended by
 // itself, and when the leader is asked to resign.
 func (b *bench) handovers() error {
-	return b.handoversOf(append(b.contenders[:len(b.contenders):len(b.contenders)], b.variant(zkelectLabel, resignLabel, session)), b.rounds(20))
+	behind := b.variant(zkelectLabel, behindLabel, session)
+	behind.waiting = 3
+	return b.handoversOf(append(b.contenders[:len(b.contenders):len(b.contenders)], behind, b.variant(zkelectLabel, resignLabel, session)), b.rounds(20))
 }
 
 func (b *bench) handoversOf(cs []*contender, rounds int) error {

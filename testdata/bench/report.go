@@ -176,7 +176,7 @@ func (b *bench) plots() error {
 	}
 	for name, picture := range map[string]string{
 		"run":        bars("true under a free lock", "ms, median and quartiles", b.bars("run.wall", row{"floor, in a live process", liveLabel})),
-		"handover":   bars("hand-over when the leader's command ends", "ms, median and quartiles", b.bars("handover", row{"zkelect, by resign", resignLabel})),
+		"handover":   bars("hand-over when the leader's command ends", "ms, median and quartiles", b.bars("handover", row{"zkelect, three behind", behindLabel}, row{"zkelect, by resign", resignLabel})),
 		"kill":       bars("failover after kill -9", "ms, median and quartiles", b.bars("kill", row{"zkelect, session 30s", zkelect30})),
 		"queue":      b.queuePlot(),
 		"elections":  b.electionsPlot(),
