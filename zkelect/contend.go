@@ -256,20 +256,12 @@ func (c *Candidate) succeeds(ctx context.Context, node, name string) (turn, bool
 	var rec *record
 	var version int32
 	var err error
-	together(ctx,
+	inOrder(ctx, s, // the record first
+		func(ctx context.Context) { rec, version, err = c.place.readRecord(ctx, s) },
 		func(ctx context.Context) {
-			asked := s.written()
-			go func() {
-				select {
-				case <-asked: // the record first
-					l.look(ctx, c.place, s)
-				case <-ctx.Done():
-					l.over(ctx.Err())
-				}
-			}()
-			rec, version, err = c.place.readRecord(ctx, s)
+			c.host.near(name)
+			go l.look(ctx, c.place, s)
 		},
-		func(context.Context) { c.host.near(name) },
 	)
 	if errors.Is(err, zk.ErrNoNode) || err == nil && !rec.names(node) {
 		return turn{}, false, nil

@@ -93,12 +93,6 @@ func (l *glance) look(ctx context.Context, p place, s prompt) {
 	close(l.done)
 }
 
-// over is a look that nobody wants any more.
-func (l *glance) over(err error) {
-	l.err = err
-	close(l.done)
-}
-
 // enters tells whether the candidate may enter an empty queue and open at once.
 func (c *Candidate) enters() bool {
 	return c.cfg.Recipe != RecipePlain && c.cfg.SkipIfRunWithin == 0 // which needs the time of the queue node
